@@ -1,0 +1,111 @@
+"""A plan put in force: the sub-models, where they run and which tensors go where."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from core.tensors import TensorSpec
+
+FRONT_END = -1
+"""Component id that stands for the FrontEnd, which is generator and receiver at once."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One sub-model of a deployment.
+
+    Attributes:
+        id: as in the plan.
+        server: name of the server that runs it.
+        blob: content hash of its ONNX file in the pool; the file's checksum as well.
+        inputs: its inputs as they arrive, int8 ones included.
+        outputs: its outputs as they leave.
+        routes: output name → component ids that receive it, or ``FRONT_END``.
+        layers: names of its layers.
+        quantized: names of those that run in int8.
+    """
+
+    id: int
+    server: str
+    blob: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    routes: Mapping[str, tuple[int, ...]]
+    layers: tuple[str, ...] = ()
+    quantized: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Division:
+    """A plan's components as real sub-models: what the ModelDivider makes.
+
+    Attributes:
+        model: content hash of the whole model.
+        inputs: the model's inputs.
+        outputs: the model's outputs.
+        input_routes: model input → component ids that receive it, or ``FRONT_END`` where it is an output too.
+        components: in topological order.
+        whole_blob: content hash of the same, quantised, model undivided.
+    """
+
+    model: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_routes: Mapping[str, tuple[int, ...]]
+    components: tuple[Component, ...]
+    whole_blob: str
+
+
+@dataclass(frozen=True)
+class DeploymentVersion:
+    """One plan of a deployment made ready on its servers.
+
+    Attributes:
+        deployment: the deployment's name.
+        version: counts from 1.
+        plan: id of the plan.
+        division: its sub-models.
+        device: name of the server whose FrontEnd answers.
+        addresses: ``host:port`` of every server that takes part.
+    """
+
+    deployment: str
+    version: int
+    plan: str
+    division: Division
+    device: str
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A name under which requests come in, and its versions' states.
+
+    Attributes:
+        name: unique.
+        model: name of the model.
+        current: version in force.
+        plan: id of its plan.
+        state: ``active`` or ``undeployed``.
+    """
+
+    name: str
+    model: str
+    current: int
+    plan: str
+    state: Literal["active", "undeployed"]
+
+
+@dataclass(frozen=True)
+class ComponentRun:
+    """How long one component took for one request, in seconds.
+
+    ``queue_seconds`` runs from the last input's arrival to the start; ``transfer_seconds`` is the longest
+    time that sending one of its outputs took.
+    """
+
+    component: int
+    server: str
+    queue_seconds: float
+    compute_seconds: float
+    transfer_seconds: float

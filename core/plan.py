@@ -1,0 +1,95 @@
+"""A plan: what runs where, what is promised and how good it is; the format ``partita/plan@1``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["optimal", "feasible", "infeasible"]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The payoff table (thesis 4.8): ranges that make latency (seconds) and energy (joules) comparable."""
+
+    latency_min: float
+    latency_max: float
+    energy_min: float
+    energy_max: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the cost model says of one placement; ``memory_bytes`` per server counts weights."""
+
+    latency_seconds: float
+    energy_joules: float
+    device_energy_joules: float
+    noise: float
+    memory_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PlannedComponent:
+    """A connected set of layers on one server that runs as one sub-model.
+
+    Attributes:
+        id: position in topological order of the component graph.
+        server: where it runs.
+        layers: how many layers it has.
+        layer_names: which.
+        inputs: names of tensors it receives.
+        outputs: tensor name → ids of the components that receive it.
+    """
+
+    id: int
+    server: str
+    layers: int
+    inputs: tuple[str, ...]
+    outputs: Mapping[str, tuple[int, ...]]
+    layer_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The best plan of a simple kind, by the same cost model; ``None`` where no such plan is feasible.
+
+    Attributes:
+        objective: normalised like the plan's own.
+        placement_summary: in words, for example ``"all on edge"`` or ``"cut after /layer3"``.
+    """
+
+    objective: float | None = None
+    latency_seconds: float | None = None
+    energy_joules: float | None = None
+    placement_summary: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Placement, components and promises for one problem.
+
+    Attributes:
+        status: ``optimal``, ``feasible`` (stopped early, ``gap`` > 0) or ``infeasible`` (see ``reason``).
+        objective: normalised weighted sum that was minimised.
+        lower_bound: proven bound on ``objective``.
+        gap: ``objective − lower_bound``.
+        quantized: layers that run in int8.
+        components: generator first, receiver last, both without layers of the model.
+        id: given by the Deployer when it keeps the plan.
+    """
+
+    model: str
+    status: Status
+    reason: str | None = None
+    objective: float | None = None
+    lower_bound: float | None = None
+    gap: float | None = None
+    solve_seconds: float = 0.0
+    normalization: Normalization | None = None
+    predicted: Prediction | None = None
+    placement: Mapping[str, str] = field(default_factory=dict)
+    quantized: tuple[str, ...] = ()
+    components: tuple[PlannedComponent, ...] = ()
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    id: str | None = None
+    format: Literal["partita/plan@1"] = "partita/plan@1"

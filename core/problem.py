@@ -1,0 +1,196 @@
+"""A planning problem: everything the Optimizer needs to know, and the format ``partita/problem@1``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from core.errors import InvalidDocumentError
+from core.graph import ModelGraph
+
+
+@dataclass(frozen=True)
+class Server:
+    """A machine that can run layers.
+
+    Attributes:
+        name: unique within the problem.
+        compute_watts: power drawn while computing.
+        transmit_watts: power drawn while sending to another server.
+        self_transmit_watts: power drawn while sending to itself.
+        memory_bytes: room for weights; ``None`` is no limit.
+    """
+
+    name: str
+    compute_watts: float = 0.0
+    self_transmit_watts: float = 0.0
+    transmit_watts: float = 0.0
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.compute_watts, self.transmit_watts, self.self_transmit_watts, self.memory_bytes or 0) < 0:
+            raise InvalidDocumentError(f"server {self.name!r} has a negative value")
+
+
+@dataclass(frozen=True)
+class Link:
+    """An ordered pair of servers: ``bytes_per_second`` and ``rtt_seconds`` from source to target."""
+
+    source: str
+    target: str
+    bytes_per_second: float
+    rtt_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.bytes_per_second <= 0 or self.rtt_seconds < 0:
+            raise InvalidDocumentError(
+                f"link {self.source} → {self.target} needs bytes_per_second > 0 and rtt_seconds ≥ 0"
+            )
+
+    def seconds(self, byte_count: float) -> float:
+        """Time to send ``byte_count`` bytes: bytes / throughput + round trip (thesis eq. 4.2.2)."""
+        return byte_count / self.bytes_per_second + self.rtt_seconds
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Seconds of a layer on a server in float, and in int8 where that was measured."""
+
+    seconds: float
+    quantized_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.seconds, self.quantized_seconds or 0.0) < 0:
+            raise InvalidDocumentError("a layer's time cannot be negative")
+
+
+@dataclass(frozen=True)
+class NoiseTerm:
+    """One monomial: ``coefficient`` counts when all ``layers`` are quantised."""
+
+    layers: tuple[str, ...]
+    coefficient: float
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Polynomial in the quantisation choices that predicts noise (thesis eq. 3.1.4, 4.6.3).
+
+    ``intercept`` counts as soon as any layer is quantised, so that the empty set has noise 0.
+    """
+
+    intercept: float
+    terms: tuple[NoiseTerm, ...]
+
+    def predict(self, quantized: frozenset[str]) -> float:
+        """Predicted mean absolute difference of the outputs when ``quantized`` layers are int8."""
+        if not quantized:
+            return 0.0
+        return self.intercept + sum(term.coefficient for term in self.terms if quantized.issuperset(term.layers))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of normalised latency and energy; they must be ≥ 0 and sum to 1."""
+
+    latency_weight: float = 1.0
+    energy_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.latency_weight, self.energy_weight) < 0 or abs(self.latency_weight + self.energy_weight - 1) > 1e-9:
+            raise InvalidDocumentError(
+                f"latency_weight {self.latency_weight:g} and energy_weight {self.energy_weight:g} "
+                "must be ≥ 0 and sum to 1"
+            )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps on a plan; ``None`` is no cap.
+
+    Attributes:
+        noise: largest predicted mean absolute difference of the outputs (η_max).
+        device_energy_joules: largest energy of the device per request (J_0).
+    """
+
+    noise: float | None = None
+    device_energy_joules: float | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Model, servers, links, times, noise, goal and limits. The first server is the device.
+
+    A link that is not listed may not be used; a self-link that is not listed costs nothing. A layer
+    without an execution entry on a server cannot run there.
+
+    Raises:
+        InvalidDocumentError: names do not match up or there is no server.
+    """
+
+    model: ModelGraph
+    servers: tuple[Server, ...]
+    links: tuple[Link, ...]
+    execution: Mapping[str, Mapping[str, LayerTime]]
+    noise: NoiseModel | None = None
+    objective: Objective = field(default_factory=Objective)
+    limits: Limits = field(default_factory=Limits)
+    quantized_size_ratio: float = 4.0
+    format: Literal["partita/problem@1"] = "partita/problem@1"
+
+    def __post_init__(self) -> None:
+        names = [server.name for server in self.servers]
+        if not names:
+            raise InvalidDocumentError("servers: at least one, the device, is needed")
+        if len(set(names)) != len(names):
+            raise InvalidDocumentError(f"servers: a name is doubled in {names}")
+        self._known("execution", list(self.execution), set(names), "server")
+        for server, times in self.execution.items():
+            self._known(f"execution[{server!r}]", list(times), self.model.by_name.keys(), "layer")
+        for link in self.links:
+            self._known("links", [link.source, link.target], set(names), "server")
+        if len(self.link_by_pair) != len(self.links):
+            raise InvalidDocumentError("links: a pair of servers is listed twice")
+        for layer in self.model.layers:
+            self._known(f"layer {layer.name!r}: servers", list(layer.servers or ()), set(names), "server")
+        for term in self.noise.terms if self.noise else ():
+            self._known("noise", list(term.layers), self.model.by_name.keys(), "layer")
+        if self.quantized_size_ratio < 1:
+            raise InvalidDocumentError(f"quantized_size_ratio {self.quantized_size_ratio:g} must be ≥ 1")
+
+    @staticmethod
+    def _known(place: str, names: list[str], known: "set[str] | object", kind: str) -> None:
+        for name in names:
+            if name not in known:  # type: ignore[operator]
+                raise InvalidDocumentError(f"{place}: unknown {kind} {name!r}")
+
+    @property
+    def device(self) -> str:
+        """Name of the server where requests start and answers end."""
+        return self.servers[0].name
+
+    @cached_property
+    def link_by_pair(self) -> Mapping[tuple[str, str], Link]:
+        """Listed links by (source, target)."""
+        return {(link.source, link.target): link for link in self.links}
+
+    @cached_property
+    def server_by_name(self) -> Mapping[str, Server]:
+        """Servers by name."""
+        return {server.name: server for server in self.servers}
+
+    def transfer_seconds(self, source: str, target: str, byte_count: float) -> float | None:
+        """Time for ``byte_count`` bytes from source to target; ``None`` where no link allows it."""
+        link = self.link_by_pair.get((source, target))
+        if link is not None:
+            return link.seconds(byte_count)
+        return 0.0 if source == target else None
+
+    def allowed_servers(self, layer: str) -> tuple[str, ...]:
+        """Servers on which ``layer`` may run: allowed by its rule and with a known time there."""
+        allowed = self.model.by_name[layer].servers
+        return tuple(
+            server.name
+            for server in self.servers
+            if layer in self.execution.get(server.name, {}) and (allowed is None or server.name in allowed)
+        )

@@ -1,0 +1,154 @@
+"""What is measured: of a model, of a model on a server, of a server and of the network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.graph import ModelGraph
+from core.problem import LayerTime, Link, NoiseModel
+from core.tensors import TensorSpec
+
+ActivationType = Literal["uint8", "int8"]
+
+
+@dataclass(frozen=True)
+class QuantizationSettings:
+    """How layers become int8: weights are always symmetric int8.
+
+    Attributes:
+        activation_type: ``uint8`` (default, fuses on x86) or ``int8``, the thesis's symmetric setting.
+        per_channel: one weight scale per output channel instead of one per tensor.
+    """
+
+    activation_type: ActivationType = "uint8"
+    per_channel: bool = False
+
+
+@dataclass(frozen=True)
+class Range:
+    """Least and greatest value that calibration saw in a tensor."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ModelProfilerSettings:
+    """What shapes a model profile; part of the key under which it is stored.
+
+    Attributes:
+        quantizable_count: how many of the heaviest quantisable operators form V_Q.
+        excluded_layers: patterns (``fnmatch``) of layers that must stay float.
+        noise_samples: random quantisation masks on which the noise model is fitted and tested.
+        noise_degree: degree of the noise polynomial.
+        random_seed: makes masks and generated inputs repeatable.
+        quantization: how layers become int8.
+    """
+
+    quantizable_count: int = 12
+    excluded_layers: tuple[str, ...] = ()
+    noise_samples: int = 120
+    noise_degree: int = 3
+    random_seed: int = 0
+    quantization: QuantizationSettings = field(default_factory=QuantizationSettings)
+
+
+@dataclass(frozen=True)
+class NoiseFit:
+    """The fitted noise polynomial and how well it predicts masks it never saw.
+
+    Attributes:
+        model: the polynomial.
+        r2: coefficient of determination on held-out masks.
+        residual: largest absolute error on held-out masks; what a promise may be wrong by.
+        samples: masks measured, the held-out ones included.
+    """
+
+    model: NoiseModel
+    r2: float
+    residual: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class ModelProfile:
+    """What is known of a model independent of where it runs.
+
+    Attributes:
+        model: content hash of the normalised model.
+        graph: layers with FLOPs, sizes and V_Q; tensors with dtypes and shapes.
+        inputs: the model's inputs.
+        outputs: the model's outputs.
+        ranges: calibrated range of every tensor that quantising V_Q needs.
+        noise: ``None`` where nothing is quantisable.
+    """
+
+    model: str
+    settings: ModelProfilerSettings
+    graph: ModelGraph
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    ranges: Mapping[str, Range]
+    noise: NoiseFit | None = None
+
+
+@dataclass(frozen=True)
+class ExecutionProfile:
+    """Seconds of each layer of a model on one server, corrected to whole runs (design section 5).
+
+    Attributes:
+        model: content hash.
+        fingerprint: of the server that measured, see ``ServerState``.
+        layers: layer → corrected seconds in float and, for V_Q, in int8.
+        whole_seconds: the whole float model, median.
+        mixed_seconds: the model with all of V_Q in int8, median; ``None`` without V_Q.
+        layer_sum_seconds: sum of the uncorrected float times, for comparison.
+    """
+
+    model: str
+    fingerprint: str
+    layers: Mapping[str, LayerTime]
+    whole_seconds: float
+    mixed_seconds: float | None
+    layer_sum_seconds: float
+
+
+@dataclass(frozen=True)
+class Power:
+    """Watts of a server, and whether they were measured or declared in its configuration."""
+
+    compute_watts: float
+    transmit_watts: float
+    self_transmit_watts: float = 0.0
+    source: Literal["measured", "declared"] = "declared"
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """A server as its monitor sees it.
+
+    Attributes:
+        name: the server.
+        fingerprint: hash of processor model, cores, threads, slow-down, provider and runtime version:
+            equal fingerprints share execution profiles.
+        description: the same in words.
+        memory_bytes: memory that may hold weights.
+        available_memory_bytes: memory free at the time of reading.
+        load: processor load, 0 to 1.
+        power: watts.
+    """
+
+    name: str
+    fingerprint: str
+    description: str
+    memory_bytes: int
+    available_memory_bytes: int
+    load: float
+    power: Power
+
+
+@dataclass(frozen=True)
+class NetworkGraph:
+    """Measured links between servers."""
+
+    links: tuple[Link, ...] = ()
