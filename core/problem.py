@@ -118,6 +118,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class SolverOptions:
+    """How to solve: with which solver, and for at most how many seconds (``None``: until proven optimal)."""
+
+    solver: Literal["highs", "cbc", "cplex"] = "highs"
+    time_limit_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.time_limit_seconds is not None and self.time_limit_seconds <= 0:
+            raise InvalidDocumentError(f"time_limit_seconds {self.time_limit_seconds:g} must be positive")
+
+
+@dataclass(frozen=True)
 class Problem:
     """Model, servers, links, times, noise, goal and limits. The first server is the device.
 

@@ -25,6 +25,21 @@ class QuantizationSettings:
 
 
 @dataclass(frozen=True)
+class RuntimeSettings:
+    """How a server runs models.
+
+    Attributes:
+        threads: processor threads of one model run.
+        provider: ONNX Runtime execution provider.
+        slowdown: emulates a slower machine: a run takes this many times its real time (1 is off).
+    """
+
+    threads: int = 1
+    provider: str = "CPUExecutionProvider"
+    slowdown: float = 1.0
+
+
+@dataclass(frozen=True)
 class Range:
     """Least and greatest value that calibration saw in a tensor."""
 

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Runs components: sessions, assembly of a request's inputs, scheduling."""

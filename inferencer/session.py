@@ -1,0 +1,57 @@
+"""An ONNX Runtime session with the settings that every run on a server shares."""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime as ort
+
+from core.errors import InvalidModelError
+from core.profiles import RuntimeSettings
+from core.tensors import Array, TensorSpec
+
+
+class Session:
+    """One loaded model. ``run`` blocks and may be called from several threads."""
+
+    def __init__(self, model: bytes, settings: RuntimeSettings) -> None:
+        """Load ``model``, an ONNX file's bytes.
+
+        Raises:
+            InvalidModelError: the runtime refuses the model or the provider is not there.
+        """
+        if settings.provider not in ort.get_available_providers():
+            raise InvalidModelError(
+                f"execution provider {settings.provider!r} is not installed; "
+                f"available are {', '.join(ort.get_available_providers())}"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = settings.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(model, options, providers=[settings.provider])
+        except Exception as error:  # noqa: BLE001 - the runtime raises many types, none documented
+            raise InvalidModelError(f"ONNX Runtime refuses the model: {error}") from error
+        self._slowdown = settings.slowdown
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model once; a slow-down above 1 waits for the remaining time.
+
+        Args:
+            inputs: input name → array of the model's dtype and shape.
+
+        Returns:
+            Output name → array.
+        """
+        start = time.perf_counter()
+        outputs = self._session.run(self._outputs, dict(inputs))
+        if self._slowdown > 1:
+            time.sleep((time.perf_counter() - start) * (self._slowdown - 1))
+        return dict(zip(self._outputs, outputs, strict=True))
+
+    def warm(self, specs: tuple[TensorSpec, ...]) -> None:
+        """Run once on zeros, so that the first request finds memory and kernels ready."""
+        self._session.run(self._outputs, {spec.name: np.zeros(spec.shape, spec.dtype) for spec in specs})
