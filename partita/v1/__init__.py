@@ -1,1 +1,1 @@
-"""TODO"""
+"""Messages and stubs generated from ``proto/partita/v1`` by ``make generate``; never edited by hand."""
