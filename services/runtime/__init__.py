@@ -1,1 +1,1 @@
-"""TODO"""
+"""What all services share: server lifecycle, settings, logs, errors, streams, workers."""

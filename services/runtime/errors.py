@@ -1,0 +1,132 @@
+"""Our exceptions to gRPC status codes on the way out, and back to the same exceptions at the client."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, cast
+
+import grpc
+
+from core.errors import (
+    ERROR_TYPES,
+    BusyError,
+    CorruptDataError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    PartitaError,
+    RequestCancelledError,
+    ServerUnavailableError,
+    TooLargeError,
+)
+
+logger = logging.getLogger(__name__)
+
+ERROR_KEY = "partita-error"
+"""Trailing metadata that carries the name of the exception's class."""
+
+_CODES: tuple[tuple[type[PartitaError], grpc.StatusCode], ...] = (
+    (InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),
+    (NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (FailedPreconditionError, grpc.StatusCode.FAILED_PRECONDITION),
+    (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (BusyError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (CorruptDataError, grpc.StatusCode.DATA_LOSS),
+    (ServerUnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (RequestCancelledError, grpc.StatusCode.CANCELLED),
+    (InternalError, grpc.StatusCode.INTERNAL),
+)
+
+Handler = Any
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Ends a call whose handler raised with the status, message and type of its exception."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wrap the handler that would serve the call."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        if handler.response_streaming:
+            kind = grpc.stream_stream_rpc_method_handler if handler.request_streaming else _unary_stream
+            inner_stream = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+            async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+                try:
+                    async for response in inner_stream(request, context):
+                        yield response
+                except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
+                    await _abort(error, context, method)
+
+            return kind(cast("Any", stream), handler.request_deserializer, handler.response_serializer)
+        kind = grpc.stream_unary_rpc_method_handler if handler.request_streaming else _unary_unary
+        inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+        async def unary(request: Any, context: Context) -> Any:
+            try:
+                return await inner(request, context)
+            except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
+                await _abort(error, context, method)
+
+        return kind(cast("Any", unary), handler.request_deserializer, handler.response_serializer)
+
+
+_unary_stream: Any = grpc.unary_stream_rpc_method_handler
+_unary_unary: Any = grpc.unary_unary_rpc_method_handler
+
+
+async def _abort(error: Exception, context: Context, method: str) -> NoReturn:
+    if isinstance(error, (grpc.aio.AbortError, asyncio.CancelledError)):
+        raise error
+    if not isinstance(error, PartitaError):
+        logger.error("unexpected error in %s", method, exc_info=error)
+        error = InternalError(f"{method} failed unexpectedly ({type(error).__name__}: {error}); see the server's log")
+    code = next(code for kind, code in _CODES if isinstance(error, kind))
+    logger.info("%s ended with %s: %s", method, type(error).__name__, error)
+    await context.abort(code, str(error), trailing_metadata=((ERROR_KEY, type(error).__name__),))
+
+
+@contextmanager
+def typed_errors(peer: str) -> Iterator[None]:
+    """Raise the error of a gRPC call inside as the exception that the peer raised.
+
+    Args:
+        peer: who is called, in words, for errors that come from the connection itself.
+
+    Raises:
+        PartitaError: of the peer's type; ServerUnavailableError where the peer cannot be reached.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise _from_rpc_error(error, peer) from error
+
+
+def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> PartitaError:
+    message = error.details() or ""
+    for key, value in error.trailing_metadata() or ():
+        if key == ERROR_KEY and value in ERROR_TYPES:
+            return ERROR_TYPES[str(value)](message)
+    code = error.code()
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return ServerUnavailableError(f"{peer} cannot be reached ({message}); check that it runs")
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceededError(f"{peer} did not answer in time; give the call more time or check its load")
+    if code == grpc.StatusCode.CANCELLED:
+        return RequestCancelledError(f"the call to {peer} was cancelled")
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return TooLargeError(f"{peer} refused a message: {message}")
+    if code == grpc.StatusCode.UNIMPLEMENTED:
+        return FailedPreconditionError(f"{peer} does not offer this service ({message}); check the address")
+    return InternalError(f"{peer} failed with {code.name}: {message}")

@@ -1,0 +1,81 @@
+"""A gRPC server's life: bound, healthy, reflecting, and stopped without breaking calls."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from core.errors import FailedPreconditionError
+from services.runtime.channels import MESSAGE_LIMIT_BYTES
+from services.runtime.errors import ErrorInterceptor
+
+GRACE_SECONDS = 5.0
+"""How long calls under way may go on after the server was asked to stop."""
+
+SERVER_OPTIONS = (
+    # Without this two daemons on one port share it silently.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+@dataclass
+class Binding:
+    """A server that is bound to its port but does not serve yet: services attach themselves to it.
+
+    Attributes:
+        server: where servicers are added.
+        address: ``host:port`` it is bound to.
+        names: full names of the attached services, for health and reflection.
+    """
+
+    server: grpc.aio.Server
+    address: str
+    names: list[str] = field(default_factory=list)
+
+
+class Service(Protocol):
+    """Attaches a service and keeps what it needs (files, tasks, processes) open until the server has stopped."""
+
+    def __call__(self, binding: Binding) -> AbstractAsyncContextManager[None]:
+        """Open the service."""
+
+
+@asynccontextmanager
+async def serving(listen: str, services: Sequence[Service]) -> AsyncIterator[str]:
+    """Serve ``services`` on one port and yield its address; port 0 takes a free one.
+
+    At the end the health turns NOT_SERVING, calls under way get ``GRACE_SECONDS``, then all is closed.
+
+    Raises:
+        FailedPreconditionError: the address cannot be bound.
+    """
+    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=SERVER_OPTIONS)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise FailedPreconditionError(
+            f"cannot listen on {listen} ({error}); another process may hold the port, choose one with --listen"
+        ) from None
+    binding = Binding(server, f"{listen.rpartition(':')[0]}:{port}")
+    async with AsyncExitStack() as stack:
+        for service in services:
+            await stack.enter_async_context(service(binding))
+        status = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(status, server)
+        reflection.enable_server_reflection((*binding.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        for name in ("", *binding.names):
+            await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await server.start()
+        try:
+            yield binding.address
+        finally:
+            await status.enter_graceful_shutdown()
+            await server.stop(GRACE_SECONDS)

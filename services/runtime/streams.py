@@ -1,0 +1,168 @@
+"""Bytes and tensors as chunks: cut on one side, checked and put together on the other."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from core.errors import CorruptDataError, InvalidArgumentError, InvalidTensorError, TooLargeError
+from core.tensors import DTYPES, Array, TensorSpec
+from partita.v1 import types_pb2
+
+CHUNK_BYTES = 2**20
+"""Bytes of one chunk."""
+
+
+def chunks(data: bytes | memoryview) -> Iterator[types_pb2.Chunk]:
+    """Cut ``data`` into chunks that follow each other."""
+    view = memoryview(data)
+    for offset in range(0, len(view), CHUNK_BYTES):
+        yield types_pb2.Chunk(offset=offset, data=bytes(view[offset : offset + CHUNK_BYTES]))
+
+
+def raw_bytes(array: Array) -> memoryview:
+    """The array's bytes, row-major, without a copy where it is contiguous."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def to_spec(header: types_pb2.TensorSpec) -> TensorSpec:
+    """Read a tensor header.
+
+    Raises:
+        InvalidTensorError: unknown dtype or negative dimension.
+    """
+    spec = TensorSpec(header.name, header.dtype, tuple(header.shape))
+    if spec.dtype not in DTYPES or min(spec.shape, default=0) < 0:
+        raise InvalidTensorError(
+            f"tensor {spec.name!r} has dtype {spec.dtype!r} and shape {list(spec.shape)}; "
+            f"dtype must be one of {', '.join(sorted(DTYPES))} and dimensions ≥ 0"
+        )
+    return spec
+
+
+def from_spec(spec: TensorSpec) -> types_pb2.TensorSpec:
+    """Write a tensor header."""
+    return types_pb2.TensorSpec(name=spec.name, dtype=spec.dtype, shape=spec.shape)
+
+
+def spec_of(name: str, array: Array) -> TensorSpec:
+    """Name, dtype and shape of an array."""
+    return TensorSpec(name, array.dtype.name, array.shape)
+
+
+def tensor_parts(arrays: Mapping[str, Array]) -> Iterator[types_pb2.TensorPart]:
+    """Arrays as a stream of headers and chunks."""
+    for name, array in arrays.items():
+        yield types_pb2.TensorPart(header=from_spec(spec_of(name, array)))
+        for chunk in chunks(raw_bytes(array)):
+            yield types_pb2.TensorPart(chunk=chunk)
+
+
+class Assembly:
+    """Puts chunks together in a buffer of announced size."""
+
+    def __init__(self, what: str, byte_count: int, limit_bytes: int) -> None:
+        """Reserve ``byte_count`` bytes; ``what`` names the thing in errors.
+
+        Raises:
+            TooLargeError: more than ``limit_bytes`` are announced.
+        """
+        if byte_count > limit_bytes:
+            raise TooLargeError(f"{what} has {byte_count} bytes; at most {limit_bytes} are accepted")
+        self._what = what
+        self.buffer = np.empty(byte_count, np.uint8)
+        self._received = 0
+
+    def add(self, chunk: types_pb2.Chunk) -> None:
+        """Take the next chunk.
+
+        Raises:
+            InvalidArgumentError: the chunk is not the next one.
+            TooLargeError: it reaches past the announced size.
+        """
+        if chunk.offset != self._received:
+            raise InvalidArgumentError(
+                f"{self._what}: a chunk at offset {chunk.offset} came where {self._received} was due; keep the order"
+            )
+        end = self._received + len(chunk.data)
+        if end > len(self.buffer):
+            raise TooLargeError(f"{self._what}: {end} bytes came, but {len(self.buffer)} were announced")
+        self.buffer[self._received : end] = np.frombuffer(chunk.data, np.uint8)
+        self._received = end
+
+    @property
+    def complete(self) -> bool:
+        """Whether all announced bytes are there."""
+        return self._received == len(self.buffer)
+
+    def finish(self) -> Array:
+        """The bytes, as an array of uint8.
+
+        Raises:
+            InvalidArgumentError: the stream ended early.
+        """
+        if not self.complete:
+            raise InvalidArgumentError(
+                f"{self._what}: the stream ended after {self._received} of {len(self.buffer)} announced bytes"
+            )
+        return self.buffer
+
+
+class TensorAssembly(Assembly):
+    """Puts one tensor's chunks together in place."""
+
+    def __init__(self, spec: TensorSpec, limit_bytes: int) -> None:
+        """Reserve the tensor that ``spec`` announces."""
+        super().__init__(f"tensor {spec.name!r}", spec.byte_count, limit_bytes)
+        self.spec = spec
+
+    def array(self) -> Array:
+        """The tensor, without a copy; see ``finish``."""
+        return self.finish().view(self.spec.dtype).reshape(self.spec.shape)
+
+
+class TensorsAssembly:
+    """Puts a stream of several tensors together.
+
+    Args:
+        limit_bytes: largest size of one tensor.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._open: TensorAssembly | None = None
+
+    def add(self, part: types_pb2.TensorPart) -> tuple[str, Array] | None:
+        """Take the next part; returns name and array when it completes a tensor.
+
+        Raises:
+            InvalidArgumentError: a chunk without a header, or a header before the last tensor was complete.
+            TooLargeError: see ``Assembly``.
+        """
+        if part.WhichOneof("part") == "header":
+            self.finish()
+            self._open = TensorAssembly(to_spec(part.header), self._limit_bytes)
+        elif self._open is None:
+            raise InvalidArgumentError("a chunk came before any tensor header; send the header first")
+        else:
+            self._open.add(part.chunk)
+        if not self._open.complete:
+            return None
+        done, self._open = self._open, None
+        return done.spec.name, done.array()
+
+    def finish(self) -> None:
+        """Check that no tensor is left incomplete."""
+        if self._open is not None:
+            self._open.finish()
+
+
+def verify(data: bytes | memoryview, sha256: str) -> None:
+    """Check that ``data`` has the given hash.
+
+    Raises:
+        CorruptDataError: it has not.
+    """
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != sha256:
+        raise CorruptDataError(f"blob {sha256[:12]} arrived with hash {actual[:12]}; fetch it again")

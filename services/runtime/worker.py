@@ -1,0 +1,82 @@
+"""Runs long work in a process of its own that dies when its caller is cancelled."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from core.errors import InternalError, PartitaError
+from core.progress import Progress
+
+T = TypeVar("T")
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+async def run_in_process(function: Callable[..., T], *arguments: Any, progress: Progress) -> T:
+    """Call ``function(*arguments, progress=…)`` in a fresh process and wait for its result.
+
+    Cancelling ends the process and everything it started (solvers, for example) at once.
+
+    Args:
+        function: a module-level function; arguments, result and errors must be picklable.
+
+    Raises:
+        PartitaError: as the function raised it.
+        InternalError: the function failed otherwise, or the process died.
+    """
+    receiver, sender = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(target=_main, args=(sender, function, arguments), daemon=True)
+    try:
+        # Starting pickles the arguments, which may be a whole model, into the child: not on the loop.
+        await asyncio.shield(asyncio.to_thread(process.start))
+        sender.close()
+        while True:
+            try:
+                kind, value = await asyncio.to_thread(receiver.recv)
+            except EOFError:
+                process.join(1)
+                raise InternalError(
+                    f"the process for {function.__name__} ended with exit code {process.exitcode} before its result; "
+                    "it may have run out of memory"
+                ) from None
+            if kind == "progress":
+                progress(*value)
+            elif kind == "result":
+                return value  # type: ignore[no-any-return]
+            else:
+                raise value
+    finally:
+        if process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+
+
+def _main(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    # A group of its own: ended as a whole, and not reached by the terminal's Ctrl-C.
+    os.setsid()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+    def progress(fraction: float, message: str) -> None:
+        sender.send(("progress", (fraction, message)))
+
+    try:
+        answer: tuple[str, Any] = ("result", function(*arguments, progress=progress))
+    except PartitaError as error:
+        answer = ("error", type(error)(str(error)))
+    except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
+        answer = ("error", InternalError(f"{function.__name__} failed: {type(error).__name__}: {error}"))
+    sender.send(answer)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
