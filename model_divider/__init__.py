@@ -1,1 +1,1 @@
-"""TODO"""
+"""Quantises the planned layers of a model and cuts it into the components of a plan."""

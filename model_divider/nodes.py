@@ -1,0 +1,36 @@
+"""What ONNX nodes consume, and models built like another."""
+
+from collections.abc import Iterator, Sequence
+
+import onnx
+from onnx import helper
+
+
+def consumed_tensors(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the tensors a node reads: its inputs, and for If, Loop and Scan what their bodies capture."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            yield from _captured(body)
+
+
+def _captured(body: onnx.GraphProto) -> Iterator[str]:
+    own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+    own.update(name for node in body.node for name in node.output)
+    for node in body.node:
+        yield from (name for name in consumed_tensors(node) if name not in own)
+    yield from (value.name for value in body.output if value.name not in own)
+
+
+def model_like(
+    model: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    initializers: Sequence[onnx.TensorProto],
+) -> onnx.ModelProto:
+    """Build a model of ``nodes`` with the versions of ``model``."""
+    graph = helper.make_graph(nodes, model.graph.name or "partita", inputs, outputs, initializers)
+    return helper.make_model(
+        graph, ir_version=model.ir_version, opset_imports=model.opset_import, producer_name="partita"
+    )
