@@ -1,0 +1,172 @@
+"""Core nouns from (``to_…``) and to (``from_…``) the messages of the contract."""
+
+from typing import Literal
+
+from core.cluster import Cluster, Member, ServerRecord
+from core.deployment import ComponentRun
+from core.errors import InvalidArgumentError
+from core.problem import Link
+from core.profiles import Power, ServerState
+from partita.v1 import registry_pb2, types_pb2
+
+
+def to_member(message: registry_pb2.Member) -> Member:
+    """Read a member."""
+    return Member(
+        server=message.server,
+        role=message.role,
+        service=message.service,
+        address=message.address,
+        public_address=message.public_address,
+        instance=message.instance,
+    )
+
+
+def from_member(member: Member) -> registry_pb2.Member:
+    """Write a member."""
+    return registry_pb2.Member(
+        server=member.server,
+        role=member.role,
+        service=member.service,
+        address=member.address,
+        public_address=member.public_address,
+        instance=member.instance,
+    )
+
+
+def to_power(message: types_pb2.Power) -> Power:
+    """Read a server's watts.
+
+    Raises:
+        InvalidArgumentError: the source is neither ``measured`` nor ``declared``.
+    """
+    return Power(
+        compute_watts=message.compute_watts,
+        transmit_watts=message.transmit_watts,
+        self_transmit_watts=message.self_transmit_watts,
+        source=_power_source(message.source),
+    )
+
+
+def _power_source(text: str) -> Literal["measured", "declared"]:
+    if text == "measured":
+        return "measured"
+    if text == "declared":
+        return "declared"
+    raise InvalidArgumentError(f"the source of a server's power is {text!r}; give 'measured' or 'declared'")
+
+
+def from_power(power: Power) -> types_pb2.Power:
+    """Write a server's watts."""
+    return types_pb2.Power(
+        compute_watts=power.compute_watts,
+        transmit_watts=power.transmit_watts,
+        self_transmit_watts=power.self_transmit_watts,
+        source=power.source,
+    )
+
+
+def to_state(message: types_pb2.ServerState) -> ServerState:
+    """Read a server's state.
+
+    Raises:
+        InvalidArgumentError: see ``to_power``.
+    """
+    return ServerState(
+        name=message.name,
+        fingerprint=message.fingerprint,
+        description=message.description,
+        memory_bytes=message.memory_bytes,
+        available_memory_bytes=message.available_memory_bytes,
+        load=message.load,
+        power=to_power(message.power),
+    )
+
+
+def from_state(state: ServerState) -> types_pb2.ServerState:
+    """Write a server's state."""
+    return types_pb2.ServerState(
+        name=state.name,
+        fingerprint=state.fingerprint,
+        description=state.description,
+        memory_bytes=state.memory_bytes,
+        available_memory_bytes=state.available_memory_bytes,
+        load=state.load,
+        power=from_power(state.power),
+    )
+
+
+def to_server(message: types_pb2.Server) -> ServerRecord:
+    """Read a server that takes part.
+
+    Raises:
+        InvalidArgumentError: see ``to_power``.
+    """
+    return ServerRecord(
+        name=message.name,
+        role=message.role,
+        services=dict(message.services),
+        state=to_state(message.state) if message.HasField("state") else None,
+        public_front_end_address=message.public_front_end_address,
+    )
+
+
+def from_server(server: ServerRecord) -> types_pb2.Server:
+    """Write a server that takes part."""
+    return types_pb2.Server(
+        name=server.name,
+        role=server.role,
+        services=server.services,
+        state=None if server.state is None else from_state(server.state),
+        public_front_end_address=server.public_front_end_address,
+    )
+
+
+def to_link(message: types_pb2.Link) -> Link:
+    """Read a link.
+
+    Raises:
+        InvalidDocumentError: it has no positive throughput, or a negative round-trip time.
+    """
+    return Link(message.source, message.target, message.bytes_per_second, message.rtt_seconds)
+
+
+def from_link(link: Link) -> types_pb2.Link:
+    """Write a link."""
+    return types_pb2.Link(
+        source=link.source,
+        target=link.target,
+        bytes_per_second=link.bytes_per_second,
+        rtt_seconds=link.rtt_seconds,
+    )
+
+
+def to_cluster(message: registry_pb2.ListServersResponse | registry_pb2.WatchResponse) -> Cluster:
+    """Read servers and links.
+
+    Raises:
+        InvalidArgumentError: see ``to_server`` and ``to_link``.
+    """
+    return Cluster(tuple(map(to_server, message.servers)), tuple(map(to_link, message.links)))
+
+
+def to_component_run(message: types_pb2.ComponentRun) -> ComponentRun:
+    """Read how long a component took."""
+    return ComponentRun(
+        component=message.component,
+        server=message.server,
+        queue_seconds=message.queue_seconds,
+        compute_seconds=message.compute_seconds,
+        transfer_seconds=message.transfer_seconds,
+    )
+
+
+def from_component_run(run: ComponentRun) -> types_pb2.ComponentRun:
+    """Write how long a component took."""
+    return types_pb2.ComponentRun(
+        component=run.component,
+        server=run.server,
+        queue_seconds=run.queue_seconds,
+        compute_seconds=run.compute_seconds,
+        transfer_seconds=run.transfer_seconds,
+    )
