@@ -1,1 +1,1 @@
-"""TODO"""
+"""The optimizer: from a placement problem to a plan (thesis chapter 4)."""

@@ -1,0 +1,160 @@
+"""Running a PuLP program with HiGHS, CBC or CPLEX, and reading honestly how it ended.
+
+Every solver runs on one thread with a fixed seed, and stops only when the gap is closed or the time is up.
+"""
+
+import math
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pulp
+
+from core.errors import InternalError, InvalidArgumentError
+
+ABSOLUTE_GAP = 1e-6
+"""Gap at which a scaled program counts as solved; its goal is of the order of 1000."""
+
+INTEGRALITY = 1e-9
+"""How far from 0 or 1 a binary may be."""
+
+LEAST_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a solver ended; the values are in the program's variables.
+
+    Attributes:
+        has_values: whether an integer solution was found.
+        lower_bound: proven bound on the objective.
+    """
+
+    status: Literal["optimal", "stopped", "infeasible"]
+    has_values: bool
+    lower_bound: float
+
+
+def solve(
+    program: pulp.LpProblem, solver: str, seconds: float | None, start: Mapping[pulp.LpVariable, float]
+) -> Result:
+    """Minimise a program.
+
+    Args:
+        solver: ``highs``, ``cbc`` or ``cplex``.
+        seconds: time limit; ``None`` runs until proven.
+        start: values of the integer variables in some feasible solution; used by HiGHS, may be empty.
+
+    Raises:
+        InvalidArgumentError: the solver is not installed, or its edition refuses a program of this size.
+        InternalError: the solver failed.
+    """
+    limit = None if seconds is None else max(seconds, LEAST_SECONDS)
+    if solver == "cbc":
+        return _solve_with_cbc(program, limit)
+    if solver == "cplex":
+        return _solve_with_cplex(program, limit)
+    return _solve_with_highs(program, limit, start)
+
+
+class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
+    """PuLP's HiGHS, begun from a known solution."""
+
+    def __init__(self, start: Mapping[pulp.LpVariable, float], **options: Any) -> None:
+        super().__init__(**options)
+        self._start = start
+
+    def callSolver(self, lp: pulp.LpProblem) -> None:  # noqa: N802
+        known = {variable.index: value for variable, value in self._start.items()}
+        if known:
+            lp.solverModel.setSolution(len(known), list(known), list(known.values()))
+        super().callSolver(lp)
+
+
+def _solve_with_highs(
+    program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float]
+) -> Result:
+    program.solve(
+        _StartedHiGHS(
+            start,
+            msg=False,
+            gapRel=0.0,
+            gapAbs=ABSOLUTE_GAP,
+            threads=1,
+            timeLimit=seconds,
+            random_seed=0,
+            mip_feasibility_tolerance=INTEGRALITY,
+        )
+    )
+    model = program.solverModel
+    status = model.modelStatusToString(model.getModelStatus())
+    information = model.getInfo()
+    if status == "Infeasible":
+        return Result("infeasible", False, math.inf)
+    if status not in ("Optimal", "Time limit reached", "Empty"):
+        raise InternalError(f"HiGHS ended with the status {status!r}; try another solver")
+    optimal = status != "Time limit reached"
+    has_values = optimal or math.isfinite(information.objective_function_value)
+    return Result("optimal" if optimal else "stopped", has_values, information.mip_dual_bound)
+
+
+def _solve_with_cbc(program: pulp.LpProblem, seconds: float | None) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "cbc.log")
+        path = pulp.PULP_CBC_CMD.pulp_cbc_path
+        if not Path(path).exists():
+            raise InvalidArgumentError("PuLP brings no CBC for this machine; use the solver highs")
+        options = ["randomSeed 1", "randomCbcSeed 1", f"integerTolerance {INTEGRALITY:g}"]
+        command = pulp.COIN_CMD(
+            path=path, msg=False, timeLimit=seconds, gapRel=0.0, threads=1, logPath=str(log), options=options
+        )
+        command.tmpDir = folder
+        program.solve(command)
+        text = log.read_text()
+    if program.status == pulp.LpStatusInfeasible:
+        return Result("infeasible", False, math.inf)
+    # PuLP calls a run that the time limit stopped "Optimal"; only the solution status tells them apart.
+    if program.sol_status == pulp.LpSolutionOptimal:
+        return Result("optimal", True, pulp.value(program.objective) or 0.0)
+    bound = re.search(r"^Lower bound:\s+(\S+)", text, re.MULTILINE)
+    has_values = program.sol_status == pulp.LpSolutionIntegerFeasible
+    return Result("stopped", has_values, float(bound[1]) if bound else -math.inf)
+
+
+def _solve_with_cplex(program: pulp.LpProblem, seconds: float | None) -> Result:
+    try:
+        import cplex
+    except ImportError:
+        raise InvalidArgumentError(
+            "the solver cplex is not installed; install it with `pip install cplex` or use the solver highs"
+        ) from None
+    solver = pulp.CPLEX_PY(
+        msg=False,
+        timeLimit=seconds,
+        gapRel=0.0,
+        threads=1,
+        **{
+            "randomseed": 0,
+            "mip.tolerances.absmipgap": ABSOLUTE_GAP,
+            "mip.tolerances.integrality": INTEGRALITY,
+        },
+    )
+    try:
+        program.solve(solver)
+    except cplex.exceptions.CplexSolverError as error:
+        size = f"{len(program.variables())} variables and {len(program.constraints())} rows"
+        raise InvalidArgumentError(f"cplex refuses this program of {size}: {error}; use the solver highs") from None
+    solution = program.solverModel.solution
+    # PuLP calls a run stopped without a solution "Infeasible"; only CPLEX's own status tells them apart.
+    status = solution.get_status()
+    if status in (solution.status.MIP_infeasible, solution.status.MIP_infeasible_or_unbounded):
+        return Result("infeasible", False, math.inf)
+    optimal = status in (solution.status.MIP_optimal, solution.status.optimal_tolerance)
+    return Result(
+        "optimal" if optimal else "stopped",
+        solution.is_primal_feasible(),
+        solution.MIP.get_best_objective(),
+    )
