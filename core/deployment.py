@@ -66,7 +66,8 @@ class DeploymentVersion:
         plan: id of the plan.
         division: its sub-models.
         device: name of the server whose FrontEnd answers.
-        addresses: ``host:port`` of every server that takes part.
+        addresses: server → ``host:port`` of the Inferencer of every server that takes part.
+        front_end_address: ``host:port`` of the device's FrontEnd.
     """
 
     deployment: str
@@ -75,6 +76,16 @@ class DeploymentVersion:
     division: Division
     device: str
     addresses: Mapping[str, str]
+    front_end_address: str
+
+
+@dataclass(frozen=True)
+class RequestKey:
+    """Names one request on every server: it stays with the version it began with."""
+
+    deployment: str
+    version: int
+    request_id: str
 
 
 @dataclass(frozen=True)

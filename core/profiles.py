@@ -147,6 +147,7 @@ class ServerState:
         fingerprint: hash of processor model, cores, threads, slow-down, provider and runtime version:
             equal fingerprints share execution profiles.
         description: the same in words.
+        machine: identity of the machine; servers that share one are measured one after another.
         memory_bytes: memory that may hold weights.
         available_memory_bytes: memory free at the time of reading.
         load: processor load, 0 to 1.
@@ -156,6 +157,7 @@ class ServerState:
     name: str
     fingerprint: str
     description: str
+    machine: str
     memory_bytes: int
     available_memory_bytes: int
     load: float

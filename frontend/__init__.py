@@ -1,1 +1,1 @@
-"""TODO"""
+"""Request in, answer out: generator and receiver of every plan that has this server as its device."""

@@ -32,7 +32,7 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(model, options, providers=[settings.provider])
-        except Exception as error:  # noqa: BLE001 - the runtime raises many types, none documented
+        except Exception as error:
             raise InvalidModelError(f"ONNX Runtime refuses the model: {error}") from error
         self._slowdown = settings.slowdown
         self._outputs = [output.name for output in self._session.get_outputs()]

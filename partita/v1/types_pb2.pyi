@@ -169,12 +169,15 @@ class ServerState(_message.Message):
     AVAILABLE_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     POWER_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     fingerprint: _builtins.str
     description: _builtins.str
     memory_bytes: _builtins.int
     available_memory_bytes: _builtins.int
     load: _builtins.float
+    machine: _builtins.str
+    """Identity of the machine: servers that share one are measured one after another."""
     @_builtins.property
     def power(self) -> Global___Power: ...
     def __init__(
@@ -187,10 +190,11 @@ class ServerState(_message.Message):
         available_memory_bytes: _builtins.int = ...,
         load: _builtins.float = ...,
         power: Global___Power | None = ...,
+        machine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["power", b"power"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_memory_bytes", b"available_memory_bytes", "description", b"description", "fingerprint", b"fingerprint", "load", b"load", "memory_bytes", b"memory_bytes", "name", b"name", "power", b"power"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_memory_bytes", b"available_memory_bytes", "description", b"description", "fingerprint", b"fingerprint", "load", b"load", "machine", b"machine", "memory_bytes", b"memory_bytes", "name", b"name", "power", b"power"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any, NoReturn, cast
 
 import grpc
@@ -62,10 +62,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             kind = grpc.stream_stream_rpc_method_handler if handler.request_streaming else _unary_stream
             inner_stream = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
-            async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            # Written rather than yielded: cancellation then unwinds the handler here and now, not when it is collected.
+            async def stream(request: Any, context: Context) -> None:
                 try:
-                    async for response in inner_stream(request, context):
-                        yield response
+                    async with aclosing(inner_stream(request, context)) as responses:
+                        async for response in responses:
+                            await context.write(response)
                 except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
                     await _abort(error, context, method)
 

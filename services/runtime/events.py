@@ -1,13 +1,16 @@
 """Streams of progress that end in a result, on both sides of a call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
 from core.progress import Progress
+from partita.v1 import types_pb2
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Step:
     message: str
 
 
-async def events(work: Callable[[Progress], Awaitable[T]]) -> AsyncIterator[Step | T]:
+async def events(work: Callable[[Progress], Awaitable[T]]) -> AsyncGenerator[Step | T]:
     """Run ``work`` and yield its progress as it comes, then its result. Closing the iterator cancels it.
 
     A reader that is slow sees only the newest step: progress never queues up.
@@ -50,3 +53,17 @@ async def events(work: Callable[[Progress], Awaitable[T]]) -> AsyncIterator[Step
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
+
+
+async def responses(
+    work: Callable[[Progress], Awaitable[T]],
+    on_progress: Callable[[types_pb2.Progress], R],
+    on_result: Callable[[T], R],
+) -> AsyncGenerator[R]:
+    """Run ``work`` and yield its progress and then its result as response messages."""
+    async with aclosing(events(work)) as stream:
+        async for event in stream:
+            if isinstance(event, Step):
+                yield on_progress(types_pb2.Progress(fraction=event.fraction, message=event.message))
+            else:
+                yield on_result(event)

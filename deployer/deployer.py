@@ -1,0 +1,270 @@
+"""The orchestrator: load → profile → plan → deploy."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from core.cluster import Cluster, ServerRecord
+from core.concurrency import run_all
+from core.deployment import DeploymentVersion, Division
+from core.errors import (
+    FailedPreconditionError,
+    InfeasiblePlanError,
+    InvalidArgumentError,
+    NotFoundError,
+    PartitaError,
+    ServerUnavailableError,
+)
+from core.plan import Plan
+from core.profiles import ModelProfile, ModelProfilerSettings
+from core.progress import Progress
+from core.samples import Sample, pack_samples
+from core.tensors import check_inputs
+from deployer.planning import PlanWishes, build_problem, choose_servers
+from deployer.ports import Admission, ModelDivider, ModelPool, Nodes, Optimizer, Registry
+from deployer.profiling import Profiles, Profiling, part
+from deployer.records import DeploymentRecord, ModelRecord, PlanRecord, Records
+
+logger = logging.getLogger(__name__)
+
+
+class Deployer:
+    """Models, plans and deployments, and the way from one to the next."""
+
+    def __init__(
+        self,
+        records: Records,
+        admission: Admission,
+        pool: ModelPool,
+        registry: Registry,
+        profiling: Profiling,
+        optimizer: Optimizer,
+        divider: ModelDivider,
+        nodes: Nodes,
+    ) -> None:
+        self.records = records
+        self._admission = admission
+        self._pool = pool
+        self._registry = registry
+        self._profiling = profiling
+        self._optimizer = optimizer
+        self._divider = divider
+        self._nodes = nodes
+        self._deploying: dict[str, asyncio.Lock] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def load(
+        self,
+        name: str,
+        data: bytes,
+        input_shapes: Mapping[str, tuple[int, ...]],
+        samples: Sequence[Sample],
+        progress: Progress,
+    ) -> ModelRecord:
+        """Check, normalise and keep a model; nothing is kept where a check fails.
+
+        Raises:
+            InvalidArgumentError: the name is unusable.
+            InvalidModelError: the model cannot be run.
+            InvalidTensorError: a sample does not fit the model.
+        """
+        if not name or len(name) > 200 or not name.isprintable() or any(mark in name for mark in "@/\\ "):
+            raise InvalidArgumentError(f"model name {name!r}: give a printable one without spaces, '@', '/' or '\\'")
+        admitted = await self._admission(data, input_shapes, part(progress, 0.0, 0.9))
+        for sample in samples:
+            check_inputs(admitted.inputs, sample)
+        progress(0.9, "storing")
+        record = ModelRecord(
+            name=name,
+            hash=await self._pool.put_blob(admitted.data),
+            byte_count=len(admitted.data),
+            inputs=admitted.inputs,
+            outputs=admitted.outputs,
+            samples_hash=await self._pool.put_blob(pack_samples(samples)) if samples else "",
+            sample_count=len(samples),
+        )
+        self.records.keep_model(record)
+        progress(1.0, "loaded")
+        return record
+
+    async def model_profile(self, model: ModelRecord) -> ModelProfile | None:
+        """The profile made last of a model, where there is one."""
+        return await self._profiling.stored_model_profile(model, model.settings) if model.settings else None
+
+    async def profile(self, model: str, settings: ModelProfilerSettings | None, progress: Progress) -> Profiles:
+        """Measure what is not known of a model on all complete servers.
+
+        Raises:
+            NotFoundError: no such model.
+            FailedPreconditionError: no complete set of servers.
+        """
+        servers = choose_servers(await self._registry.list_servers(), "", ())
+        return await self._profiles(self.records.model(model), settings, servers, progress)
+
+    async def _profiles(
+        self,
+        model: ModelRecord,
+        settings: ModelProfilerSettings | None,
+        servers: Sequence[ServerRecord],
+        progress: Progress,
+    ) -> Profiles:
+        used = settings or model.settings or ModelProfilerSettings()
+        profiles = await self._profiling.profiles(model, used, servers, progress)
+        if model.settings != used:
+            self.records.keep_model(replace(model, settings=used))
+        return profiles
+
+    async def plan(self, model: str, wishes: PlanWishes, progress: Progress) -> Plan:
+        """Find the best placement and keep it; profiles that are missing are measured first.
+
+        Returns:
+            The plan with its id; ``infeasible`` plans are kept as well, with their reason.
+
+        Raises:
+            NotFoundError: no such model or server.
+            InvalidArgumentError: a wish does not fit model or servers.
+        """
+        record = self.records.model(model)
+        servers = choose_servers(await self._registry.list_servers(), wishes.device, wishes.servers)
+        profiles = await self._profiles(record, wishes.settings, servers, part(progress, 0.0, 0.5))
+        problem = build_problem(profiles, wishes)
+        solved = await self._optimizer.optimize(problem, wishes.options, part(progress, 0.5, 0.5))
+        plan = replace(solved, id=uuid.uuid4().hex[:12])
+        self.records.keep_plan(PlanRecord(plan, problem, record, profiles.model.settings))
+        return plan
+
+    async def deploy(self, plan_id: str, name: str, progress: Progress) -> DeploymentRecord:
+        """Make a plan ready everywhere, then the current version; until then the old one answers.
+
+        Args:
+            name: of the deployment; empty takes the model's.
+
+        Raises:
+            NotFoundError: no such plan.
+            InfeasiblePlanError: the plan is infeasible.
+            ServerUnavailableError: a server of the plan is gone.
+        """
+        record = self.records.plan(plan_id)
+        if record.plan.status == "infeasible":
+            raise InfeasiblePlanError(f"plan {plan_id} is infeasible: {record.plan.reason}")
+        profile = await self._profiling.stored_model_profile(record.model, record.settings)
+        if profile is None:
+            raise FailedPreconditionError(f"the profile behind plan {plan_id} is gone from the pool; plan again")
+        deployment = name or record.model.name
+        async with self._deploying.setdefault(deployment, asyncio.Lock()):
+            cluster = await self._registry.list_servers()
+            device = record.problem.device
+            servers = _living(cluster, {*record.plan.placement.values(), device}, device)
+            division = await self._divider.divide(record.plan, profile, part(progress, 0.0, 0.5))
+            version = DeploymentVersion(
+                deployment=deployment,
+                version=self.records.next_version(deployment),
+                plan=plan_id,
+                division=division,
+                device=device,
+                addresses=_inferencers(division, servers),
+                front_end_address=servers[device].services["front_end"],
+            )
+            await self._prepare(version, part(progress, 0.5, 0.5))
+            await self._nodes.front_end(device, version.front_end_address).activate(version)
+            old = next((item for item in self.records.deployments() if item.name == deployment), None)
+            new = DeploymentRecord(
+                name=deployment,
+                model=record.model.name,
+                state="active",
+                version=version,
+                public_front_end_address=servers[device].public_front_end_address or version.front_end_address,
+            )
+            self.records.keep_deployment(new)
+            if old is not None and old.state == "active":
+                self._retire_later(old.version, moved=old.version.front_end_address != version.front_end_address)
+        progress(1.0, f"version {version.version} of {deployment} is in force")
+        return new
+
+    async def _prepare(self, version: DeploymentVersion, progress: Progress) -> None:
+        """Have every server load its components; where one fails, the others let go again."""
+        fractions = dict.fromkeys(version.addresses, 0.0)
+
+        async def prepare(server: str, address: str) -> None:
+            def step(fraction: float, message: str) -> None:
+                fractions[server] = fraction
+                progress(sum(fractions.values()) / len(fractions), message)
+
+            await self._nodes.inferencer(server, address).prepare(version, step)
+
+        try:
+            await run_all(prepare(server, address) for server, address in version.addresses.items())
+        except BaseException:
+            await asyncio.shield(self._release(version))
+            raise
+
+    async def undeploy(self, name: str) -> None:
+        """End a deployment: no new requests, then, when those under way have ended, free its servers.
+
+        Raises:
+            NotFoundError: no such active deployment.
+        """
+        async with self._deploying.setdefault(name, asyncio.Lock()):
+            record = self.records.deployment(name)
+            if record.state != "active":
+                raise NotFoundError(f"deployment {name!r} is not active; nothing to undeploy")
+            self.records.keep_deployment(replace(record, state="undeployed"))
+            await self._retire(record.version, deactivate=True)
+
+    def _retire_later(self, version: DeploymentVersion, moved: bool) -> None:
+        task = asyncio.create_task(self._retire(version, deactivate=moved))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, version: DeploymentVersion, deactivate: bool) -> None:
+        """Wait for a version's requests, then free its servers; those that are gone hold nothing."""
+        front_end = self._nodes.front_end(version.device, version.front_end_address)
+        try:
+            if deactivate:
+                await front_end.deactivate(version.deployment)
+            await front_end.drain(version.deployment, version.version)
+        except PartitaError as error:
+            logger.warning("retiring version %d of %s: %s", version.version, version.deployment, error)
+        await self._release(version)
+
+    async def _release(self, version: DeploymentVersion) -> None:
+        for server, address in version.addresses.items():
+            try:
+                await self._nodes.inferencer(server, address).release(version.deployment, version.version)
+            except PartitaError as error:
+                logger.warning("server %s did not release %s: %s", server, version.deployment, error)
+
+    async def whole_model(self, name: str) -> bytes:
+        """The quantised, undivided model of a deployment.
+
+        Raises:
+            NotFoundError: no such deployment.
+        """
+        return await self._pool.get_blob(self.records.deployment(name).version.division.whole_blob)
+
+    async def cluster(self) -> Cluster:
+        """Servers and links as the Registry has them."""
+        return await self._registry.list_servers()
+
+    async def close(self) -> None:
+        """Stop waiting for old versions to end."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+
+def _living(cluster: Cluster, names: set[str], device: str) -> dict[str, ServerRecord]:
+    alive = {server.name: server for server in cluster.servers}
+    for name in sorted(names):
+        needed = ("inferencer", "front_end") if name == device else ("inferencer",)
+        missing = [service for service in needed if name not in alive or service not in alive[name].services]
+        if missing:
+            raise ServerUnavailableError(f"server {name!r} of the plan is gone ({', '.join(missing)}); plan again")
+    return {name: alive[name] for name in names}
+
+
+def _inferencers(division: Division, servers: Mapping[str, ServerRecord]) -> dict[str, str]:
+    used = dict.fromkeys(component.server for component in division.components)
+    return {name: servers[name].services["inferencer"] for name in used}

@@ -1,0 +1,125 @@
+"""From profiles to a problem, and what a user may ask of a plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from core.cluster import Cluster, ServerRecord
+from core.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, ServerUnavailableError
+from core.graph import ModelGraph
+from core.problem import Limits, Objective, Problem, Server, SolverOptions
+from core.profiles import ModelProfilerSettings
+from deployer.profiling import Profiles
+
+PLANNED_SERVICES = ("exec_profiler", "server_monitor", "inferencer")
+"""What a server must offer to take part; the device needs a FrontEnd as well."""
+
+
+@dataclass(frozen=True)
+class PlanWishes:
+    """What a plan is asked to be.
+
+    Attributes:
+        device: name of the server where requests start; empty: the only one with that role.
+        objective: weights of latency and energy.
+        limits: caps on noise and the device's energy.
+        memory_limit_bytes: server → bytes for weights, instead of the memory it reports.
+        layer_rules: (pattern, servers): matching layers may run only there.
+        servers: names of the servers to plan for; empty: all that are complete.
+        options: solver and time limit.
+        settings: profiler settings; ``None``: those used last for the model.
+    """
+
+    device: str = ""
+    objective: Objective = field(default_factory=Objective)
+    limits: Limits = field(default_factory=Limits)
+    memory_limit_bytes: Mapping[str, int] = field(default_factory=dict)
+    layer_rules: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    servers: tuple[str, ...] = ()
+    options: SolverOptions = field(default_factory=SolverOptions)
+    settings: ModelProfilerSettings | None = None
+
+
+def choose_servers(cluster: Cluster, device: str, names: Sequence[str]) -> tuple[ServerRecord, ...]:
+    """The servers to plan for, the device first.
+
+    Raises:
+        NotFoundError: a named server is not registered.
+        ServerUnavailableError: a named server, or the device, lacks a service.
+        FailedPreconditionError: no server, or more than one, could be the device.
+    """
+    by_name = {server.name: server for server in cluster.servers}
+    for name in (*names, *filter(None, [device])):
+        if name not in by_name:
+            raise NotFoundError(f"no server {name!r} is registered; registered: {', '.join(by_name) or 'none'}")
+    chosen = [by_name[name] for name in names] or [
+        server for server in cluster.servers if not _missing(server, PLANNED_SERVICES)
+    ]
+    for server in chosen:
+        if missing := _missing(server, PLANNED_SERVICES):
+            raise ServerUnavailableError(f"server {server.name!r} lacks {', '.join(missing)}; start what is missing")
+    if device:
+        devices = [by_name[device]]
+    else:
+        devices = [server for server in chosen if server.role == "device"]
+        if len(devices) != 1:
+            found = ", ".join(server.name for server in devices) or "none"
+            raise FailedPreconditionError(f"servers with the role 'device': {found}; name the device to plan for")
+    if missing := _missing(devices[0], (*PLANNED_SERVICES, "front_end")):
+        raise ServerUnavailableError(f"device {devices[0].name!r} lacks {', '.join(missing)}; start what is missing")
+    return (devices[0], *(server for server in chosen if server.name != devices[0].name))
+
+
+def _missing(server: ServerRecord, services: Sequence[str]) -> list[str]:
+    missing = [service for service in services if service not in server.services]
+    return missing if missing or server.state is not None else ["state (not reported yet)"]
+
+
+def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
+    """Everything measured and everything wished, as one problem.
+
+    Raises:
+        InvalidArgumentError: a rule matches no layer, or names an unknown server.
+    """
+    names = [server.name for server in profiles.servers]
+    for name in wishes.memory_limit_bytes:
+        if name not in names:
+            raise InvalidArgumentError(f"memory limit for {name!r}, which is not among the servers {names}")
+    noise = profiles.model.noise
+    return Problem(
+        model=_ruled(profiles.model.graph, wishes, names),
+        servers=tuple(
+            Server(
+                name=state.name,
+                compute_watts=state.power.compute_watts,
+                self_transmit_watts=state.power.self_transmit_watts,
+                transmit_watts=state.power.transmit_watts,
+                memory_bytes=wishes.memory_limit_bytes.get(state.name, state.memory_bytes),
+            )
+            for state in (server.state for server in profiles.servers)
+            if state is not None
+        ),
+        links=profiles.links,
+        execution={name: profile.layers for name, profile in profiles.execution.items()},
+        noise=noise.model if noise else None,
+        objective=wishes.objective,
+        limits=wishes.limits,
+    )
+
+
+def _ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> ModelGraph:
+    """The graph with every rule's servers at the layers it matches; several rules for a layer intersect."""
+    allowed: dict[str, tuple[str, ...]] = {}
+    for pattern, rule_servers in wishes.layer_rules:
+        for name in rule_servers:
+            if name not in servers:
+                raise InvalidArgumentError(f"rule {pattern!r} names server {name!r}; planned for: {', '.join(servers)}")
+        matching = [layer.name for layer in graph.layers if fnmatchcase(layer.name, pattern)]
+        if not matching:
+            raise InvalidArgumentError(f"rule {pattern!r} matches no layer of {graph.name!r}; see `partita model show`")
+        for layer in matching:
+            allowed[layer] = tuple(name for name in allowed.get(layer, rule_servers) if name in rule_servers)
+    return replace(
+        graph,
+        layers=tuple(replace(layer, servers=allowed.get(layer.name, layer.servers)) for layer in graph.layers),
+    )

@@ -1,0 +1,139 @@
+"""What the Deployer remembers, and where: models, plans and deployments survive its crash."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.document_store import DocumentStore
+
+from core.deployment import DeploymentVersion
+from core.documents import dumps, loads
+from core.errors import InvalidArgumentError, NotFoundError
+from core.plan import Plan
+from core.problem import Problem
+from core.profiles import ModelProfilerSettings
+from core.tensors import TensorSpec
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model that was loaded.
+
+    Attributes:
+        name: given by the user.
+        hash: SHA-256 of the normalised model in the pool.
+        byte_count: its size.
+        samples_hash: SHA-256 of its calibration samples in the pool; empty where none were given.
+        sample_count: how many there are.
+        settings: profiler settings used last; planning takes them where it is given none.
+    """
+
+    name: str
+    hash: str
+    byte_count: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    samples_hash: str
+    sample_count: int
+    settings: ModelProfilerSettings | None = None
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    """A plan that was made, with everything needed to deploy it or to replay it."""
+
+    plan: Plan
+    problem: Problem
+    model: ModelRecord
+    settings: ModelProfilerSettings
+
+
+@dataclass(frozen=True)
+class DeploymentRecord:
+    """A deployment and the version in force."""
+
+    name: str
+    model: str
+    state: Literal["active", "undeployed"]
+    version: DeploymentVersion
+    public_front_end_address: str
+
+
+class Records:
+    """Typed access to the store."""
+
+    def __init__(self, store: DocumentStore) -> None:
+        self._store = store
+
+    def keep_model(self, record: ModelRecord) -> None:
+        """Keep or update a model."""
+        self._store.put("model", f"{record.name}@{record.hash}", dumps(record))
+        self._store.put("newest", record.name, record.hash)
+
+    def models(self) -> Sequence[ModelRecord]:
+        """All models, in the order they came."""
+        return [loads(text, ModelRecord) for _, text in self._store.list("model")]
+
+    def model(self, reference: str) -> ModelRecord:
+        """The model that ``name`` or ``name@hash-prefix`` refers to; a name alone is its newest content.
+
+        Raises:
+            NotFoundError: there is none.
+            InvalidArgumentError: several match.
+        """
+        name, _, prefix = reference.partition("@")
+        matching = [record for record in self.models() if record.name == name and record.hash.startswith(prefix)]
+        if not prefix:
+            matching = [record for record in matching if record.hash == self._store.get("newest", name)]
+        if not matching:
+            known = ", ".join(dict.fromkeys(record.name for record in self.models())) or "none"
+            raise NotFoundError(f"no model {reference!r}; loaded models: {known}")
+        if len(matching) > 1:
+            raise InvalidArgumentError(f"{reference!r} matches {len(matching)} models; give more of the hash")
+        return matching[0]
+
+    def keep_plan(self, record: PlanRecord) -> None:
+        """Keep a plan under its id."""
+        self._store.put("plan", record.plan.id or "", dumps(record))
+
+    def plans(self) -> Sequence[PlanRecord]:
+        """All plans, in the order they were made."""
+        return [loads(text, PlanRecord) for _, text in self._store.list("plan")]
+
+    def plan(self, plan_id: str) -> PlanRecord:
+        """The plan with this id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        text = self._store.get("plan", plan_id)
+        if text is None:
+            raise NotFoundError(f"no plan {plan_id!r}; list the plans, or make one first")
+        return loads(text, PlanRecord)
+
+    def keep_deployment(self, record: DeploymentRecord) -> None:
+        """Keep or replace a deployment."""
+        self._store.put("deployment", record.name, dumps(record))
+
+    def deployments(self) -> Sequence[DeploymentRecord]:
+        """All deployments, undeployed ones included."""
+        return [loads(text, DeploymentRecord) for _, text in self._store.list("deployment")]
+
+    def deployment(self, name: str) -> DeploymentRecord:
+        """The deployment with this name.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        text = self._store.get("deployment", name)
+        if text is None:
+            known = ", ".join(record.name for record in self.deployments()) or "none"
+            raise NotFoundError(f"no deployment {name!r}; deployments: {known}")
+        return loads(text, DeploymentRecord)
+
+    def next_version(self, name: str) -> int:
+        """The number of the next version of a deployment; never used before."""
+        with contextlib.suppress(NotFoundError):
+            return self.deployment(name).version.version + 1
+        return 1

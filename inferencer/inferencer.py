@@ -1,0 +1,181 @@
+"""One server's part in deployments: loads its components and runs them when their inputs are complete."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from core.concurrency import run_all
+from core.deployment import FRONT_END, Component, ComponentRun, DeploymentVersion, RequestKey
+from core.errors import InvalidArgumentError, InvalidTensorError, NotFoundError
+from core.profiles import RuntimeSettings
+from core.progress import Progress
+from core.tensors import Array, TensorSpec
+from inferencer.ports import BlobSource, Outlet
+from inferencer.requests import Request, RequestTable
+from inferencer.session import Session
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A deployment version's components on this server, ready to run."""
+
+    version: DeploymentVersion
+    components: tuple[Component, ...]
+    sessions: Mapping[int, Session]
+    servers: Mapping[int, str]
+    specs: Mapping[str, TensorSpec]
+    consumers: Mapping[str, int]
+
+
+class Inferencer:
+    """Components of one server, and the requests that pass through them.
+
+    Components run one at a time, in the order in which their inputs became complete.
+    """
+
+    def __init__(self, server: str, runtime: RuntimeSettings, blobs: BlobSource, outlet: Outlet) -> None:
+        self._server = server
+        self._runtime = runtime
+        self._blobs = blobs
+        self._outlet = outlet
+        self._loaded: dict[tuple[str, int], _Loaded] = {}
+        self.requests = RequestTable()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="component")
+
+    async def prepare(self, version: DeploymentVersion, progress: Progress) -> None:
+        """Fetch, load and warm this server's components; nothing is kept where one fails.
+
+        Raises:
+            InvalidArgumentError: the version has no component for this server.
+            NotFoundError: a component is not in the pool.
+            InvalidModelError: the runtime refuses a component.
+        """
+        division = version.division
+        components = tuple(component for component in division.components if component.server == self._server)
+        if not components:
+            raise InvalidArgumentError(
+                f"version {version.version} of {version.deployment!r} has no component for server {self._server!r}"
+            )
+        sessions: dict[int, Session] = {}
+        for index, component in enumerate(components):
+            progress(
+                index / len(components), f"{self._server}: component {component.id}, {len(component.layers)} layers"
+            )
+            data = await self._blobs.get_blob(component.blob)
+            sessions[component.id] = await asyncio.to_thread(self._load, data, component)
+        progress(1.0, f"{self._server}: {len(components)} components ready")
+        self._loaded[version.deployment, version.version] = _Loaded(
+            version,
+            components,
+            sessions,
+            {component.id: component.server for component in division.components},
+            {spec.name: spec for component in components for spec in component.inputs},
+            Counter(spec.name for component in components for spec in component.inputs),
+        )
+
+    def _load(self, data: bytes, component: Component) -> Session:
+        session = Session(data, self._runtime)
+        session.warm(component.inputs)
+        return session
+
+    def release(self, deployment: str, version: int) -> None:
+        """Let go of a version's components; unknown ones are gone already."""
+        self._loaded.pop((deployment, version), None)
+
+    def expected(self, key: RequestKey, spec: TensorSpec) -> None:
+        """Refuse a tensor that no component of the version takes in this form.
+
+        Raises:
+            NotFoundError: the version is not prepared here.
+            InvalidTensorError: name, dtype or shape differ.
+        """
+        known = self._version(key).specs.get(spec.name)
+        if known != spec:
+            raise InvalidTensorError(
+                f"server {self._server!r} takes {known or 'no such tensor'} for {key.deployment!r} "
+                f"version {key.version}, not {spec}"
+            )
+
+    async def receive(self, key: RequestKey, name: str, array: Array) -> None:
+        """Take one tensor of a request; waits until the request has begun here.
+
+        Raises:
+            RequestCancelledError: the request has ended.
+        """
+        (await self.requests.find(key)).put(name, array)
+
+    async def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
+        """Do this server's part in one request; yields each component's times when its outputs have arrived.
+
+        Closing the iterator, or an error in any component, frees everything the request holds here.
+
+        Raises:
+            NotFoundError: the version is not prepared here.
+            PartitaError: of a component that failed or an output that could not be sent.
+        """
+        loaded = self._version(key)
+        request = await self.requests.open(key, loaded.consumers)
+        tasks = [asyncio.create_task(self._run(loaded, key, request, component)) for component in loaded.components]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.requests.close(key)
+
+    async def _run(self, loaded: _Loaded, key: RequestKey, request: Request, component: Component) -> ComponentRun:
+        inputs = {spec.name: await request.wait(spec.name) for spec in component.inputs}
+        complete = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        started, outputs, ended = await loop.run_in_executor(
+            self._executor, _timed, loaded.sessions[component.id], inputs
+        )
+        for name in inputs:
+            request.taken(name)
+        del inputs
+        await self._pass_on(loaded, key, request, component, outputs)
+        return ComponentRun(
+            component.id, self._server, started - complete, ended - started, time.perf_counter() - ended
+        )
+
+    async def _pass_on(
+        self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, outputs: Mapping[str, Array]
+    ) -> None:
+        """Hand each output to this server's own components, and once to every other place that needs it."""
+        version = loaded.version
+        sending: list[Coroutine[Any, Any, None]] = []
+        for name, targets in component.routes.items():
+            array = outputs[name]
+            if FRONT_END in targets:
+                sending.append(self._outlet.to_front_end(version.device, version.front_end_address, key, name, array))
+            for server in dict.fromkeys(loaded.servers[target] for target in targets if target != FRONT_END):
+                if server == self._server:
+                    request.put(name, array)
+                else:
+                    sending.append(self._outlet.to_inferencer(server, version.addresses[server], key, name, array))
+        await run_all(sending)
+
+    def _version(self, key: RequestKey) -> _Loaded:
+        loaded = self._loaded.get((key.deployment, key.version))
+        if loaded is None:
+            raise NotFoundError(
+                f"server {self._server!r} has no components for version {key.version} of {key.deployment!r}; "
+                "deploy the plan again"
+            )
+        return loaded
+
+    def close(self) -> None:
+        """Stop running components."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _timed(session: Session, inputs: Mapping[str, Array]) -> tuple[float, dict[str, Array], float]:
+    started = time.perf_counter()
+    outputs = session.run(inputs)
+    return started, outputs, time.perf_counter()

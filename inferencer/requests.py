@@ -1,0 +1,97 @@
+"""The requests under way on one server, and the tensors that have arrived for them."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from core.deployment import RequestKey
+from core.errors import RequestCancelledError
+from core.tensors import Array
+
+REMEMBERED = 4096
+"""How many ended requests are remembered, so that a late tensor is refused at once instead of waiting."""
+
+
+class Request:
+    """One request's tensors on this server: each is kept until its last consumer has taken it."""
+
+    def __init__(self, consumers: Mapping[str, int]) -> None:
+        """Expect the tensors named in ``consumers``, each to be taken that many times."""
+        self._remaining = dict(consumers)
+        self._tensors: dict[str, asyncio.Future[Array]] = {}
+        loop = asyncio.get_running_loop()
+        for name in consumers:
+            self._tensors[name] = loop.create_future()
+
+    def put(self, name: str, array: Array) -> None:
+        """Take a tensor in; one that came before, or was taken already, is ignored."""
+        future = self._tensors.get(name)
+        if future is not None and not future.done():
+            future.set_result(array)
+
+    async def wait(self, name: str) -> Array:
+        """Wait for a tensor."""
+        return await asyncio.shield(self._tensors[name])
+
+    def taken(self, name: str) -> None:
+        """Note that one consumer is done with a tensor; the last one frees it."""
+        self._remaining[name] -= 1
+        if not self._remaining[name]:
+            del self._tensors[name]
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the tensors held now."""
+        return sum(future.result().nbytes for future in self._tensors.values() if future.done())
+
+
+class RequestTable:
+    """Open requests by key. A tensor may arrive before its request is opened, or after it has ended."""
+
+    def __init__(self) -> None:
+        self._open: dict[RequestKey, Request] = {}
+        self._ended: OrderedDict[RequestKey, None] = OrderedDict()
+        self._changed = asyncio.Condition()
+
+    async def open(self, key: RequestKey, consumers: Mapping[str, int]) -> Request:
+        """Begin a request.
+
+        Raises:
+            RequestCancelledError: this request was begun before.
+        """
+        if key in self._open or key in self._ended:
+            raise RequestCancelledError(f"request {key.request_id} was begun before; use a new request id")
+        request = self._open[key] = Request(consumers)
+        async with self._changed:
+            self._changed.notify_all()
+        return request
+
+    async def find(self, key: RequestKey) -> Request:
+        """The open request with this key; waits until it is opened.
+
+        Raises:
+            RequestCancelledError: the request has ended.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: key in self._open or key in self._ended)
+        if key in self._ended:
+            raise RequestCancelledError(f"request {key.request_id} has ended")
+        return self._open[key]
+
+    async def close(self, key: RequestKey) -> None:
+        """End a request and let go of everything it held."""
+        self._open.pop(key, None)
+        self._ended[key] = None
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        """How many requests are open."""
+        return len(self._open)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all tensors held now."""
+        return sum(request.held_bytes for request in self._open.values())
