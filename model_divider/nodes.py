@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import onnx
 from onnx import helper
 
+from core.tensors import TensorSpec
+
 
 def consumed_tensors(node: onnx.NodeProto) -> Iterator[str]:
     """Yield the tensors a node reads: its inputs, and for If, Loop and Scan what their bodies capture."""
@@ -20,6 +22,13 @@ def _captured(body: onnx.GraphProto) -> Iterator[str]:
     for node in body.node:
         yield from (name for name in consumed_tensors(node) if name not in own)
     yield from (value.name for value in body.output if value.name not in own)
+
+
+def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    """Return name, dtype and shape of a tensor with fixed shape."""
+    tensor = value.type.tensor_type
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return TensorSpec(value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim))
 
 
 def model_like(

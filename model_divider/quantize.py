@@ -104,7 +104,10 @@ class _Rewriter:
         self._ranges = ranges
         self._settings = settings
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
+        self._taken = {name for node in model.graph.node for name in (node.name, *node.input, *node.output)}
+        graph = model.graph
+        self._values = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+        self._added_values: list[onnx.ValueInfoProto] = []
         self._nodes: list[onnx.NodeProto] = []
         self._added: list[onnx.TensorProto] = []
         self._rounded: dict[str, str] = {}
@@ -121,7 +124,7 @@ class _Rewriter:
         used.update(output.name for output in graph.output)
         kept = [tensor for tensor in graph.initializer if tensor.name in used]
         quantized = model_like(self._model, self._nodes, graph.input, graph.output, [*kept, *self._added])
-        quantized.graph.value_info.extend(graph.value_info)
+        quantized.graph.value_info.extend([*graph.value_info, *self._added_values])
         return quantized
 
     def _quantize_layer(self, original: onnx.NodeProto) -> None:
@@ -173,6 +176,11 @@ class _Rewriter:
         scale, zero_point = activation_parameters(self._range(tensor), self._settings.activation_type)
         parameters = [self._add(f"{tensor}/scale", scale), self._add(f"{tensor}/zero_point", zero_point)]
         rounded = self._name(f"{tensor}/quantized")
+        value = onnx.ValueInfoProto()
+        value.CopyFrom(self._values[tensor])
+        value.name = rounded
+        value.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(zero_point.dtype)
+        self._added_values.append(value)
         name = self._name(f"{tensor}/QuantizeLinear")
         self._nodes.append(helper.make_node("QuantizeLinear", [source, *parameters], [rounded], name))
         name = self._name(f"{tensor}/DequantizeLinear")
