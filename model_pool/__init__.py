@@ -1,1 +1,1 @@
-"""TODO"""
+"""Store of models, components and profiles."""

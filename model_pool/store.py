@@ -1,0 +1,152 @@
+"""Blobs named by the SHA-256 of their content."""
+
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from core.errors import CorruptDataError, InvalidArgumentError, NotFoundError
+
+_TEMPORARY = "incoming-"
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobWriter:
+    """A blob that is being written; ``BlobStore.writing`` opens and ends it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``."""
+        self._hash.update(data)
+        self._file.write(data)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that was written so far."""
+        return self._hash.hexdigest()
+
+
+class BlobStore:
+    """Blobs in one directory, a file each: stored once whatever the number of puts, verified when read.
+
+    Only one process at a time may use a directory. Methods block on the disk; call them from threads.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Open ``directory``, creating it where it is missing, and drop what a crash left half-written."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        for leftover in directory.glob(f"{_TEMPORARY}*"):
+            leftover.unlink()
+
+    def put(self, data: bytes) -> str:
+        """Store ``data`` and return its hash."""
+        with self.writing() as writer:
+            writer.write(data)
+        return writer.sha256
+
+    @contextmanager
+    def writing(self, sha256: str | None = None) -> Iterator[BlobWriter]:
+        """Store what is written inside piece by piece; nothing is stored when the inside fails.
+
+        The blob is on disk, whole, when the context has ended.
+
+        Args:
+            sha256: the hash that the content must have, where it is known.
+
+        Raises:
+            InvalidArgumentError: ``sha256`` is not a hash.
+            CorruptDataError: the content has another hash.
+        """
+        if sha256 is not None:
+            self._path(sha256)
+        temporary = self._directory / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            with temporary.open("xb") as file:
+                writer = BlobWriter(file)
+                yield writer
+                file.flush()
+                os.fsync(file.fileno())
+            if sha256 not in (None, writer.sha256):
+                raise CorruptDataError(
+                    f"content announced as blob {sha256} has hash {writer.sha256}; it changed on its way, send it again"
+                )
+            # Replaces an equal blob too: that heals one which went bad since.
+            temporary.replace(self._path(writer.sha256))
+            self._sync_directory()
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def has(self, sha256: str) -> bool:
+        """Whether the blob is stored.
+
+        Raises:
+            InvalidArgumentError: ``sha256`` is not a hash.
+        """
+        return self._path(sha256).is_file()
+
+    def size(self, sha256: str) -> int:
+        """Size of a blob in bytes.
+
+        Raises:
+            NotFoundError: there is none.
+            InvalidArgumentError: ``sha256`` is not a hash.
+        """
+        try:
+            return self._path(sha256).stat().st_size
+        except FileNotFoundError:
+            raise _missing(sha256) from None
+
+    def get(self, sha256: str) -> bytes:
+        """Content of a blob; raises as ``read`` does."""
+        return b"".join(self.read(sha256))
+
+    def read(self, sha256: str, piece_bytes: int = 2**20) -> Iterator[bytes]:
+        """Content of a blob in pieces of at most ``piece_bytes``; it is sound if the last one is followed by no error.
+
+        A corrupt file is set aside, so that putting the blob again heals it.
+
+        Raises:
+            NotFoundError: there is none.
+            CorruptDataError: after the last piece, the content does not have its hash.
+            InvalidArgumentError: ``sha256`` is not a hash.
+        """
+        path = self._path(sha256)
+        content = hashlib.sha256()
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise _missing(sha256) from None
+        with file:
+            while piece := file.read(piece_bytes):
+                content.update(piece)
+                yield piece
+        if content.hexdigest() != sha256:
+            path.replace(path.with_suffix(".corrupt"))
+            raise CorruptDataError(f"blob {sha256} is damaged on disk and was set aside; put it again")
+
+    def _path(self, sha256: str) -> Path:
+        if not _NAME.fullmatch(sha256):
+            raise InvalidArgumentError(
+                f"{sha256[:80]!r} does not name a blob; give a SHA-256 in 64 lower-case hex digits"
+            )
+        return self._directory / sha256
+
+    def _sync_directory(self) -> None:
+        # Without it a crash of the machine may forget the renaming.
+        descriptor = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _missing(sha256: str) -> NotFoundError:
+    return NotFoundError(f"no blob {sha256} is stored; put it first")
