@@ -11,6 +11,33 @@ from core.profiles import RuntimeSettings
 from core.tensors import Array, TensorSpec
 
 
+def session_options(settings: RuntimeSettings) -> ort.SessionOptions:
+    """Return the runtime's options by which a server runs every model."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def open_session(model: bytes, settings: RuntimeSettings, options: ort.SessionOptions) -> ort.InferenceSession:
+    """Load ``model``, an ONNX file's bytes, on the provider of ``settings``.
+
+    Raises:
+        InvalidModelError: the runtime refuses the model or the provider is not there.
+    """
+    if settings.provider not in ort.get_available_providers():
+        raise InvalidModelError(
+            f"execution provider {settings.provider!r} is not installed; "
+            f"available are {', '.join(ort.get_available_providers())}"
+        )
+    try:
+        return ort.InferenceSession(model, options, providers=[settings.provider])
+    except Exception as error:
+        raise InvalidModelError(f"ONNX Runtime refuses the model: {error}") from error
+
+
 class Session:
     """One loaded model. ``run`` blocks and may be called from several threads."""
 
@@ -20,20 +47,7 @@ class Session:
         Raises:
             InvalidModelError: the runtime refuses the model or the provider is not there.
         """
-        if settings.provider not in ort.get_available_providers():
-            raise InvalidModelError(
-                f"execution provider {settings.provider!r} is not installed; "
-                f"available are {', '.join(ort.get_available_providers())}"
-            )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = settings.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(model, options, providers=[settings.provider])
-        except Exception as error:
-            raise InvalidModelError(f"ONNX Runtime refuses the model: {error}") from error
+        self._session = open_session(model, settings, session_options(settings))
         self._slowdown = settings.slowdown
         self._outputs = [output.name for output in self._session.get_outputs()]
 
