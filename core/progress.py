@@ -8,3 +8,12 @@ Progress = Callable[[float, str], None]
 
 def no_progress(fraction: float, message: str) -> None:
     """Tell nobody."""
+
+
+def part(progress: Progress, start: float, share: float) -> Progress:
+    """A progress that fills ``share`` of another, from ``start`` on."""
+
+    def step(fraction: float, message: str) -> None:
+        progress(start + share * fraction, message)
+
+    return step

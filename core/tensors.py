@@ -37,11 +37,33 @@ class TensorSpec:
         Raises:
             InvalidTensorError: dtype or shape differ.
         """
-        if array.dtype.name != self.dtype or array.shape != self.shape:
+        self.check_same(TensorSpec(self.name, array.dtype.name, array.shape))
+
+    def check_same(self, given: "TensorSpec") -> None:
+        """Refuse a tensor of another dtype or shape.
+
+        Raises:
+            InvalidTensorError: dtype or shape differ.
+        """
+        if (given.dtype, given.shape) != (self.dtype, self.shape):
             raise InvalidTensorError(
-                f"tensor {self.name!r} is {array.dtype.name}{list(array.shape)}, "
+                f"tensor {self.name!r} is {given.dtype}{list(given.shape)}, "
                 f"but {self.dtype}{list(self.shape)} is required; convert or resize it before sending"
             )
+
+
+def check_spec(specs: Sequence[TensorSpec], given: TensorSpec) -> None:
+    """Refuse a tensor that is not among ``specs``, before any of it has arrived.
+
+    Raises:
+        InvalidTensorError: its name is unknown, or its dtype or shape differs.
+    """
+    wanted = {spec.name: spec for spec in specs}
+    if given.name not in wanted:
+        raise InvalidTensorError(
+            f"input {given.name!r} was given, but the model takes {sorted(wanted)}; give exactly those names"
+        )
+    wanted[given.name].check_same(given)
 
 
 def check_inputs(specs: Sequence[TensorSpec], arrays: Mapping[str, Array]) -> None:

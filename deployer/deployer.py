@@ -19,12 +19,12 @@ from core.errors import (
 )
 from core.plan import Plan
 from core.profiles import ModelProfile, ModelProfilerSettings
-from core.progress import Progress
+from core.progress import Progress, part
 from core.samples import Sample, pack_samples
 from core.tensors import check_inputs
 from deployer.planning import PlanWishes, build_problem, choose_servers
 from deployer.ports import Admission, ModelDivider, ModelPool, Nodes, Optimizer, Registry
-from deployer.profiling import Profiles, Profiling, part
+from deployer.profiling import Profiles, Profiling
 from deployer.records import DeploymentRecord, ModelRecord, PlanRecord, Records
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """What the Deployer needs of the other services; ``services/`` implements these with gRPC clients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from core.cluster import Cluster
@@ -28,13 +28,8 @@ class AdmittedModel(Protocol):
         """Its outputs."""
 
 
-class Admission(Protocol):
-    """Checks and normalises models."""
-
-    async def __call__(
-        self, data: bytes, input_shapes: Mapping[str, tuple[int, ...]], progress: Progress
-    ) -> AdmittedModel:
-        """Check and normalise; typed errors for what cannot be run."""
+Admission = Callable[[bytes, Mapping[str, tuple[int, ...]], Progress], Awaitable[AdmittedModel]]
+"""Checks and normalises an ONNX file with the given input shapes; typed errors for what cannot be run."""
 
 
 class ModelPool(Protocol):

@@ -11,7 +11,7 @@ from core.documents import dumps, loads
 from core.errors import ServerUnavailableError
 from core.problem import Link
 from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, ServerState
-from core.progress import Progress
+from core.progress import Progress, part
 from deployer.ports import ModelPool, ModelProfiler, Nodes, Registry
 from deployer.records import ModelRecord
 
@@ -147,12 +147,3 @@ def _state(server: ServerRecord) -> ServerState:
 
 def _key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def part(progress: Progress, start: float, share: float) -> Progress:
-    """A progress that fills one share of another."""
-
-    def step(fraction: float, message: str) -> None:
-        progress(start + share * fraction, message)
-
-    return step

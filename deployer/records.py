@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core.document_store import DocumentStore
-
 from core.deployment import DeploymentVersion
+from core.document_store import DocumentStore
 from core.documents import dumps, loads
 from core.errors import InvalidArgumentError, NotFoundError
 from core.plan import Plan
@@ -97,9 +96,10 @@ class Records:
         """Keep a plan under its id."""
         self._store.put("plan", record.plan.id or "", dumps(record))
 
-    def plans(self) -> Sequence[PlanRecord]:
-        """All plans, in the order they were made."""
-        return [loads(text, PlanRecord) for _, text in self._store.list("plan")]
+    def plans(self, model: str = "") -> Sequence[PlanRecord]:
+        """Plans in the order they were made: of one model, by name, or of all."""
+        plans = [loads(text, PlanRecord) for _, text in self._store.list("plan")]
+        return [record for record in plans if model in ("", record.model.name)]
 
     def plan(self, plan_id: str) -> PlanRecord:
         """The plan with this id.

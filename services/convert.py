@@ -6,7 +6,7 @@ from core.cluster import Cluster, Member, ServerRecord
 from core.deployment import ComponentRun
 from core.errors import InvalidArgumentError
 from core.problem import Link
-from core.profiles import Power, ServerState
+from core.profiles import ModelProfilerSettings, Power, ServerState
 from partita.v1 import registry_pb2, types_pb2
 
 
@@ -171,4 +171,25 @@ def from_component_run(run: ComponentRun) -> types_pb2.ComponentRun:
         queue_seconds=run.queue_seconds,
         compute_seconds=run.compute_seconds,
         transfer_seconds=run.transfer_seconds,
+    )
+
+
+def to_profiler_settings(message: types_pb2.ProfilerSettings) -> ModelProfilerSettings:
+    """Read profiler settings; what is unset takes its default."""
+    default = ModelProfilerSettings()
+    return ModelProfilerSettings(
+        quantizable_count=message.quantizable_count
+        if message.HasField("quantizable_count")
+        else default.quantizable_count,
+        excluded_layers=tuple(message.excluded_layers),
+        noise_samples=message.noise_samples if message.HasField("noise_samples") else default.noise_samples,
+    )
+
+
+def from_profiler_settings(settings: ModelProfilerSettings) -> types_pb2.ProfilerSettings:
+    """Write profiler settings."""
+    return types_pb2.ProfilerSettings(
+        quantizable_count=settings.quantizable_count,
+        excluded_layers=settings.excluded_layers,
+        noise_samples=settings.noise_samples,
     )

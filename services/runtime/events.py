@@ -1,11 +1,12 @@
 """Streams of progress that end in a result, on both sides of a call."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from core.errors import InternalError
 from core.progress import Progress
 from partita.v1 import types_pb2
 
@@ -67,3 +68,21 @@ async def responses(
                 yield on_progress(types_pb2.Progress(fraction=event.fraction, message=event.message))
             else:
                 yield on_result(event)
+
+
+async def result_of(call: AsyncIterable[R], progress: Progress) -> R:
+    """Read such a stream at the client: pass its progress on and return the message that is the result.
+
+    Raises:
+        InternalError: the stream ended without one.
+    """
+    result: R | None = None
+    event: Any
+    async for event in call:
+        if event.HasField("progress"):
+            progress(event.progress.fraction, event.progress.message)
+        else:
+            result = event
+    if result is None:
+        raise InternalError("the call ended without a result; see the server's log")
+    return result

@@ -86,6 +86,7 @@ class Settings:
     tensor_limit_bytes: int = _setting(2**30, "largest tensor that is accepted")
     request_limit: int = _setting(64, "FrontEnd: most requests under way at once")
     request_timeout_seconds: float = _setting(60.0, "FrontEnd: deadline of requests that bring none")
+    stop_with_stdin: bool = _setting(False, "true: stop when standard input closes, as it does when its owner dies")
     log_level: str = _setting("info", "debug, info, warning or error")
     log_format: str = _setting("json", "json or text")
 
@@ -116,7 +117,13 @@ def _links(text: str) -> tuple[EmulatedLink, ...]:
     return tuple(EmulatedLink.parse(part) for part in text.split(";") if part.strip())
 
 
-_READERS = {"links": _links, "data_directory": Path, "memory_bytes": int, "threads": int}
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+_READERS = {"stop_with_stdin": _truth, "links": _links, "data_directory": Path, "memory_bytes": int, "threads": int}
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:

@@ -1,7 +1,7 @@
 """Bytes and tensors as chunks: cut on one side, checked and put together on the other."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -126,10 +126,12 @@ class TensorsAssembly:
 
     Args:
         limit_bytes: largest size of one tensor.
+        check: refuses, by raising, a tensor that is not wanted, before any of it is taken.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, check: Callable[[TensorSpec], None] | None = None) -> None:
         self._limit_bytes = limit_bytes
+        self._check = check
         self._open: TensorAssembly | None = None
 
     def add(self, part: types_pb2.TensorPart) -> tuple[str, Array] | None:
@@ -141,7 +143,10 @@ class TensorsAssembly:
         """
         if part.WhichOneof("part") == "header":
             self.finish()
-            self._open = TensorAssembly(to_spec(part.header), self._limit_bytes)
+            spec = to_spec(part.header)
+            if self._check is not None:
+                self._check(spec)
+            self._open = TensorAssembly(spec, self._limit_bytes)
         elif self._open is None:
             raise InvalidArgumentError("a chunk came before any tensor header; send the header first")
         else:

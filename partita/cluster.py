@@ -1,0 +1,201 @@
+"""The embedded cluster: one process for the control services and one for each server, on loopback.
+
+These are the services that run anywhere else, started by ``python -m services``; only their settings differ.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.registry import RegistryClient
+
+from core.cluster import SERVER_SERVICES
+from core.errors import FailedPreconditionError, ServerUnavailableError
+from services.runtime.channels import Channels
+from services.runtime.settings import EmulatedLink
+
+START_SECONDS = 60.0
+"""How long a process may take until it listens, and the cluster until all servers are registered."""
+
+STOP_SECONDS = 10.0
+"""How long a process may take to stop before it is killed."""
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """One server of an embedded cluster; the fields are those of ``services.runtime.settings.Settings``."""
+
+    name: str
+    role: str
+    slowdown: float = 1.0
+    threads: int = 1
+    memory_bytes: int = 0
+    compute_watts: float = 0.0
+    transmit_watts: float = 0.0
+    links: tuple[EmulatedLink, ...] = ()
+
+    def flags(self) -> list[str]:
+        """As flags of ``python -m services``."""
+        links = ";".join(f"{link.target}={link.bytes_per_second},{link.rtt_seconds}" for link in self.links)
+        return [
+            f"--server={self.name}",
+            f"--role={self.role}",
+            f"--slowdown={self.slowdown}",
+            f"--threads={self.threads}",
+            f"--memory-bytes={self.memory_bytes}",
+            f"--compute-watts={self.compute_watts}",
+            f"--transmit-watts={self.transmit_watts}",
+            f"--links={links}",
+        ]
+
+
+DEFAULT_SERVERS = (
+    EmbeddedServer(
+        "device",
+        "device",
+        slowdown=8.0,
+        compute_watts=2.9,
+        transmit_watts=3.5,
+        links=(EmulatedLink("edge", 100e6, 0.002), EmulatedLink("cloud", 25e6, 0.02)),
+    ),
+    EmbeddedServer(
+        "edge",
+        "edge",
+        slowdown=2.0,
+        compute_watts=5.8,
+        transmit_watts=2.3,
+        links=(EmulatedLink("device", 100e6, 0.002), EmulatedLink("cloud", 100e6, 0.01)),
+    ),
+    EmbeddedServer(
+        "cloud",
+        "cloud",
+        compute_watts=15.0,
+        transmit_watts=2.3,
+        links=(EmulatedLink("device", 25e6, 0.02), EmulatedLink("edge", 100e6, 0.01)),
+    ),
+)
+"""A slow device, an edge server near it and a fast cloud server far away, with emulated speeds and links."""
+
+
+@dataclass
+class EmbeddedCluster:
+    """A running cluster.
+
+    Attributes:
+        address: of the Deployer (and all other control services).
+        processes: ``control`` and every server's name → its process.
+        directory: state and ``*.log`` of all processes.
+    """
+
+    address: str
+    directory: Path
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def embedded_cluster(
+    servers: Sequence[EmbeddedServer] = DEFAULT_SERVERS,
+    directory: Path | None = None,
+    listen: str = "127.0.0.1:0",
+) -> AsyncIterator[EmbeddedCluster]:
+    """Start control services and servers, wait until all are registered, and stop them at the end.
+
+    Args:
+        directory: where state and logs go; ``None`` takes a temporary one that is removed at the end.
+        listen: ``host:port`` of the control services.
+
+    Raises:
+        FailedPreconditionError: a process did not start; the message has the end of its log.
+        ServerUnavailableError: a server did not register in time.
+    """
+    async with AsyncExitStack() as stack:
+        if directory is None:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="partita-")))
+        directory.mkdir(parents=True, exist_ok=True)
+        cluster = EmbeddedCluster("", directory)
+        stack.push_async_callback(_stop_all, cluster)
+        cluster.address = await start(
+            cluster, "control", ["control", f"--listen={listen}", f"--data-directory={directory}"]
+        )
+        control = [f"--registry={cluster.address}", f"--model-pool={cluster.address}", "--listen=127.0.0.1:0"]
+        async with asyncio.TaskGroup() as starting:
+            for server in servers:
+                starting.create_task(start(cluster, server.name, ["node", *control, *server.flags()]))
+        await _all_registered(cluster, {server.name for server in servers})
+        yield cluster
+
+
+async def start(cluster: EmbeddedCluster, name: str, arguments: Sequence[str]) -> str:
+    """Start one process of the cluster and wait until it listens; returns its address.
+
+    Raises:
+        FailedPreconditionError: it ended, or did not listen in time; the message has the end of its log.
+    """
+    path = cluster.directory / f"{name}.log"
+    with path.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services",
+            *arguments,
+            "--stop-with-stdin=true",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            # The terminal's Ctrl-C is for the owner, who then stops the cluster in order.
+            start_new_session=True,
+        )
+    cluster.processes[name] = process
+    line = b""
+    with contextlib.suppress(TimeoutError):
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+    if not line:
+        tail = path.read_text(errors="replace")[-1000:].strip()
+        raise FailedPreconditionError(f"the process {name!r} did not start; its log {path} ends with: {tail}")
+    return line.decode().strip()
+
+
+async def _all_registered(cluster: EmbeddedCluster, names: set[str]) -> None:
+    async with Channels() as channels:
+        registry = RegistryClient(channels.to(cluster.address))
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                async for seen in registry.watch():
+                    names -= {
+                        server.name
+                        for server in seen.servers
+                        if server.state is not None and set(SERVER_SERVICES) <= server.services.keys()
+                    }
+                    if not names:
+                        return
+        except TimeoutError:
+            raise ServerUnavailableError(
+                f"servers {', '.join(sorted(names))} did not register within {START_SECONDS:.0f} s; "
+                f"see the logs in {cluster.directory}"
+            ) from None
+
+
+async def _stop_all(cluster: EmbeddedCluster) -> None:
+    # Servers first: they deregister at the control services.
+    for name in [*(name for name in cluster.processes if name != "control"), "control"]:
+        process = cluster.processes.get(name)
+        if process is not None and process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            if name == "control":
+                break
+    await asyncio.gather(*(_ended(process) for process in cluster.processes.values()))
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

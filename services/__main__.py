@@ -1,0 +1,55 @@
+"""``python -m services NAME…`` runs one or more services in this process until SIGTERM or Ctrl-C."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from core.errors import PartitaError
+from services.runtime.logs import configure_logs
+from services.runtime.server import Service, serving
+from services.runtime.settings import Settings, read_settings
+
+logger = logging.getLogger("services")
+
+
+def service(name: str, settings: Settings) -> Service:
+    """The service with this name; only its own module is imported, as another role's needs may not be installed."""
+    make: Callable[[Settings], Service] = getattr(import_module(f"services.{name}"), f"{name}_service")
+    return make(settings)
+
+
+async def run(settings: Settings) -> None:
+    """Serve until a signal asks to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if settings.stop_with_stdin:
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1024) or stop.set())
+    async with serving(settings.listen_address, [service(name, settings) for name in settings.services]) as address:
+        logger.info("serving %s on %s", ", ".join(settings.services), address)
+        # The one line on standard output tells whoever started this process where it listens.
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        await stop.wait()
+        logger.info("stopping")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read settings, run, and return the exit code."""
+    try:
+        settings = read_settings(sys.argv[1:] if arguments is None else arguments)
+        configure_logs(settings.log_level, settings.log_format, settings.server, settings.services)
+        asyncio.run(run(settings))
+    except PartitaError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

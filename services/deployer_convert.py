@@ -1,0 +1,96 @@
+"""The Deployer's records from and to the messages of its contract."""
+
+from core.documents import dumps
+from core.problem import Limits, Objective
+from deployer.planning import PlanWishes
+from deployer.profiling import Profiles
+from deployer.records import DeploymentRecord, ModelRecord, PlanRecord
+from partita.v1 import deployer_pb2
+from services.convert import from_link, to_profiler_settings
+from services.optimizer import solver_options
+from services.runtime.streams import from_spec
+
+
+def from_model(record: ModelRecord) -> deployer_pb2.Model:
+    """Write a model."""
+    return deployer_pb2.Model(
+        name=record.name,
+        hash=record.hash,
+        byte_count=record.byte_count,
+        inputs=map(from_spec, record.inputs),
+        outputs=map(from_spec, record.outputs),
+        samples=record.sample_count,
+    )
+
+
+def from_profiles(profiles: Profiles) -> deployer_pb2.ProfileSummary:
+    """Write profiles."""
+    return deployer_pb2.ProfileSummary(
+        model_profile=dumps(profiles.model),
+        execution_profiles={name: dumps(profile) for name, profile in profiles.execution.items()},
+        links=map(from_link, profiles.links),
+        measured=profiles.measured,
+    )
+
+
+def from_plan_summary(record: PlanRecord) -> deployer_pb2.PlanSummary:
+    """Write what a list of plans shows."""
+    predicted = record.plan.predicted
+    return deployer_pb2.PlanSummary(
+        id=record.plan.id or "",
+        model=record.model.name,
+        status=record.plan.status,
+        latency_seconds=predicted.latency_seconds if predicted else 0.0,
+        energy_joules=predicted.energy_joules if predicted else 0.0,
+        noise=predicted.noise if predicted else 0.0,
+        gap=record.plan.gap or 0.0,
+    )
+
+
+def from_deployment(record: DeploymentRecord) -> deployer_pb2.Deployment:
+    """Write a deployment."""
+    return deployer_pb2.Deployment(
+        name=record.name,
+        model=record.model,
+        version=record.version.version,
+        plan_id=record.version.plan,
+        state=record.state,
+        inputs=map(from_spec, record.version.division.inputs),
+        outputs=map(from_spec, record.version.division.outputs),
+        front_end_address=record.public_front_end_address,
+        detail=dumps(record.version),
+    )
+
+
+def to_wishes(request: deployer_pb2.PlanRequest) -> PlanWishes:
+    """Read what a plan is asked to be.
+
+    Raises:
+        InvalidDocumentError: weights that do not sum to 1, an unknown solver, a time limit that is not positive.
+    """
+    time_limit = request.time_limit_seconds if request.HasField("time_limit_seconds") else None
+    return PlanWishes(
+        device=request.device,
+        objective=_objective(request),
+        limits=Limits(
+            noise=request.noise_limit if request.HasField("noise_limit") else None,
+            device_energy_joules=request.device_energy_limit_joules
+            if request.HasField("device_energy_limit_joules")
+            else None,
+        ),
+        memory_limit_bytes=dict(request.memory_limit_bytes),
+        layer_rules=tuple((rule.pattern, tuple(rule.servers)) for rule in request.layer_rules),
+        servers=tuple(request.servers),
+        options=solver_options(request.solver, time_limit),
+        settings=to_profiler_settings(request.settings) if request.HasField("settings") else None,
+    )
+
+
+def _objective(request: deployer_pb2.PlanRequest) -> Objective:
+    """Weights as given; one alone implies the other."""
+    if request.HasField("latency_weight"):
+        latency = request.latency_weight
+        return Objective(latency, request.energy_weight if request.HasField("energy_weight") else 1 - latency)
+    if request.HasField("energy_weight"):
+        return Objective(1 - request.energy_weight, request.energy_weight)
+    return Objective()

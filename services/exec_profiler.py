@@ -1,0 +1,78 @@
+"""The ExecProfiler over gRPC: measuring runs in a process that dies when the call is cancelled."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from profilers.execution import profile_execution
+from profilers.server_monitor import fingerprint
+
+from core.documents import dumps, loads
+from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
+from core.progress import Progress
+from partita.v1 import exec_profiler_pb2, exec_profiler_pb2_grpc
+from services.membership import membership
+from services.model_pool import ModelPoolClient
+from services.runtime.channels import Channels
+from services.runtime.errors import Context, typed_errors
+from services.runtime.events import responses, result_of
+from services.runtime.server import Binding, Service
+from services.runtime.settings import Settings
+from services.runtime.worker import run_in_process
+
+
+class ExecProfilerServicer(exec_profiler_pb2_grpc.ExecProfilerServicer):
+    """Converts and calls; one measurement at a time, as two would disturb each other."""
+
+    def __init__(self, pool: ModelPoolClient, runtime: RuntimeSettings) -> None:
+        self._pool = pool
+        self._runtime = runtime
+        self._turn = asyncio.Lock()
+
+    def ProfileExecution(
+        self, request: exec_profiler_pb2.ProfileExecutionRequest, context: Context
+    ) -> AsyncGenerator[exec_profiler_pb2.ProfileExecutionResponse]:
+        profile = loads(request.model_profile, ModelProfile)
+
+        async def work(progress: Progress) -> ExecutionProfile:
+            model = await self._pool.get_blob(profile.model)
+            name, _ = fingerprint(self._runtime)
+            async with self._turn:
+                return await run_in_process(profile_execution, model, profile, name, self._runtime, progress=progress)
+
+        return responses(
+            work,
+            lambda step: exec_profiler_pb2.ProfileExecutionResponse(progress=step),
+            lambda result: exec_profiler_pb2.ProfileExecutionResponse(profile=dumps(result)),
+        )
+
+
+class ExecProfilerClient:
+    """One server's ExecProfiler."""
+
+    def __init__(self, channel: grpc.aio.Channel, server: str) -> None:
+        self._stub = exec_profiler_pb2_grpc.ExecProfilerStub(channel)
+        self._peer = f"ExecProfiler of server {server!r}"
+
+    async def profile_execution(self, profile: ModelProfile, progress: Progress) -> ExecutionProfile:
+        """Measure a model that is in the pool."""
+        request = exec_profiler_pb2.ProfileExecutionRequest(model_profile=dumps(profile))
+        with typed_errors(self._peer):
+            return loads((await result_of(self._stub.ProfileExecution(request), progress)).profile, ExecutionProfile)
+
+
+def exec_profiler_service(settings: Settings) -> Service:
+    """The ExecProfiler of ``settings.server``."""
+
+    @asynccontextmanager
+    async def service(binding: Binding) -> AsyncIterator[None]:
+        async with Channels() as channels:
+            pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
+            servicer = ExecProfilerServicer(pool, settings.runtime)
+            exec_profiler_pb2_grpc.add_ExecProfilerServicer_to_server(servicer, binding.server)
+            binding.names.append(exec_profiler_pb2.DESCRIPTOR.services_by_name["ExecProfiler"].full_name)
+            async with membership(settings, "exec_profiler", binding, channels):
+                yield
+
+    return service

@@ -1,0 +1,161 @@
+"""The FrontEnd over gRPC."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import grpc
+
+from core.deployment import ComponentRun, DeploymentVersion, RequestKey
+from core.documents import dumps, loads
+from core.errors import InvalidArgumentError
+from core.tensors import Array, TensorSpec, check_spec
+from frontend.front_end import Answer, FrontEnd
+from partita.v1 import front_end_pb2, front_end_pb2_grpc
+from services.convert import from_component_run
+from services.inferencer import InferencerClient
+from services.membership import membership
+from services.runtime.channels import Channels
+from services.runtime.errors import Context, typed_errors
+from services.runtime.server import Binding, Service
+from services.runtime.settings import Settings
+from services.runtime.shaping import LinkShaper
+from services.runtime.streams import TensorsAssembly, tensor_parts
+from services.transfers import TensorSender, receive_tensor
+
+CALL_TIMEOUT_SECONDS = 10.0
+DRAIN_TIMEOUT_SECONDS = 600.0
+
+
+class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
+    """Converts and calls."""
+
+    def __init__(self, front_end: FrontEnd, tensor_limit_bytes: int) -> None:
+        self._front_end = front_end
+        self._tensor_limit_bytes = tensor_limit_bytes
+
+    async def Infer(
+        self, request_iterator: AsyncIterator[front_end_pb2.InferRequest], context: Context
+    ) -> AsyncGenerator[front_end_pb2.InferResponse]:
+        version = self._front_end.current(await _deployment(request_iterator))
+        inputs = await _inputs(request_iterator, version, self._tensor_limit_bytes)
+        answer = await self._front_end.infer(version, inputs, context.time_remaining())
+        for part in tensor_parts(answer.outputs):
+            yield front_end_pb2.InferResponse(tensor=part)
+        yield front_end_pb2.InferResponse(report=_report(answer))
+
+    async def Activate(
+        self, request: front_end_pb2.ActivateRequest, context: Context
+    ) -> front_end_pb2.ActivateResponse:
+        self._front_end.activate(loads(request.version, DeploymentVersion))
+        return front_end_pb2.ActivateResponse()
+
+    async def Deactivate(
+        self, request: front_end_pb2.DeactivateRequest, context: Context
+    ) -> front_end_pb2.DeactivateResponse:
+        self._front_end.deactivate(request.deployment)
+        return front_end_pb2.DeactivateResponse()
+
+    async def Drain(self, request: front_end_pb2.DrainRequest, context: Context) -> front_end_pb2.DrainResponse:
+        await self._front_end.drain(request.deployment, request.version)
+        return front_end_pb2.DrainResponse()
+
+    async def Deliver(
+        self, request_iterator: AsyncIterator[front_end_pb2.DeliverRequest], context: Context
+    ) -> front_end_pb2.DeliverResponse:
+        key, name, array = await receive_tensor(request_iterator, self._front_end.expected, self._tensor_limit_bytes)
+        self._front_end.deliver(key, name, array)
+        return front_end_pb2.DeliverResponse()
+
+
+async def _deployment(requests: AsyncIterator[front_end_pb2.InferRequest]) -> str:
+    async for request in requests:
+        if request.HasField("header"):
+            return request.header.deployment
+        break
+    raise InvalidArgumentError("an Infer call begins with a header that names the deployment")
+
+
+async def _inputs(
+    requests: AsyncIterator[front_end_pb2.InferRequest], version: DeploymentVersion, limit_bytes: int
+) -> dict[str, Array]:
+    def check(spec: TensorSpec) -> None:
+        check_spec(version.division.inputs, spec)
+
+    tensors = TensorsAssembly(limit_bytes, check)
+    inputs: dict[str, Array] = {}
+    async for request in requests:
+        done = tensors.add(request.tensor)
+        if done is not None:
+            inputs[done[0]] = done[1]
+    tensors.finish()
+    return inputs
+
+
+def _report(answer: Answer) -> front_end_pb2.InferReport:
+    return front_end_pb2.InferReport(
+        request_id=answer.key.request_id,
+        version=answer.key.version,
+        seconds=answer.seconds,
+        runs=map(from_component_run, answer.runs),
+    )
+
+
+class FrontEndClient:
+    """One device's FrontEnd, as the Deployer uses it."""
+
+    def __init__(self, channel: grpc.aio.Channel, server: str) -> None:
+        self._stub = front_end_pb2_grpc.FrontEndStub(channel)
+        self._peer = f"FrontEnd of server {server!r}"
+
+    async def activate(self, version: DeploymentVersion) -> None:
+        """Make a version the current one."""
+        with typed_errors(self._peer):
+            request = front_end_pb2.ActivateRequest(version=dumps(version))
+            await self._stub.Activate(request, timeout=CALL_TIMEOUT_SECONDS)
+
+    async def deactivate(self, deployment: str) -> None:
+        """Take no more requests for a deployment."""
+        with typed_errors(self._peer):
+            request = front_end_pb2.DeactivateRequest(deployment=deployment)
+            await self._stub.Deactivate(request, timeout=CALL_TIMEOUT_SECONDS)
+
+    async def drain(self, deployment: str, version: int) -> None:
+        """Wait until no request of a version is under way."""
+        with typed_errors(self._peer):
+            request = front_end_pb2.DrainRequest(deployment=deployment, version=version)
+            await self._stub.Drain(request, timeout=DRAIN_TIMEOUT_SECONDS)
+
+
+class Inferencers:
+    """The servers that take part in requests, as the FrontEnd reaches them."""
+
+    def __init__(self, channels: Channels, sender: TensorSender) -> None:
+        self._channels = channels
+        self._sender = sender
+
+    async def run(self, server: str, address: str, key: RequestKey) -> AsyncGenerator[ComponentRun]:
+        """Have a server do its part in a request."""
+        async with aclosing(InferencerClient(self._channels.to(address), server).run(key)) as runs:
+            async for run in runs:
+                yield run
+
+    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+        """Send a model input."""
+        await self._sender.to_inferencer(server, address, key, name, array)
+
+
+def front_end_service(settings: Settings) -> Service:
+    """The FrontEnd of ``settings.server``."""
+
+    @asynccontextmanager
+    async def service(binding: Binding) -> AsyncIterator[None]:
+        async with Channels() as channels:
+            inferencers = Inferencers(channels, TensorSender(channels, LinkShaper(settings.links)))
+            front_end = FrontEnd(inferencers, settings.request_limit, settings.request_timeout_seconds)
+            servicer = FrontEndServicer(front_end, settings.tensor_limit_bytes)
+            front_end_pb2_grpc.add_FrontEndServicer_to_server(servicer, binding.server)
+            binding.names.append(front_end_pb2.DESCRIPTOR.services_by_name["FrontEnd"].full_name)
+            async with membership(settings, "front_end", binding, channels):
+                yield
+
+    return service

@@ -1,0 +1,77 @@
+"""The ModelProfiler over gRPC: measuring runs in a process that dies when the call is cancelled."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from profilers.model_profiler import profile_model
+
+from core.documents import dumps, loads
+from core.profiles import ModelProfile, ModelProfilerSettings
+from core.progress import Progress
+from core.samples import unpack_samples
+from partita.v1 import model_profiler_pb2, model_profiler_pb2_grpc
+from services.convert import from_profiler_settings, to_profiler_settings
+from services.model_pool import ModelPoolClient
+from services.runtime.channels import Channels
+from services.runtime.errors import Context, typed_errors
+from services.runtime.events import responses, result_of
+from services.runtime.server import Binding, Service
+from services.runtime.settings import Settings
+from services.runtime.worker import run_in_process
+
+
+class ModelProfilerServicer(model_profiler_pb2_grpc.ModelProfilerServicer):
+    """Converts and calls."""
+
+    def __init__(self, pool: ModelPoolClient) -> None:
+        self._pool = pool
+
+    def ProfileModel(
+        self, request: model_profiler_pb2.ProfileModelRequest, context: Context
+    ) -> AsyncGenerator[model_profiler_pb2.ProfileModelResponse]:
+        settings = to_profiler_settings(request.settings)
+
+        async def work(progress: Progress) -> ModelProfile:
+            model = await self._pool.get_blob(request.model_hash)
+            samples = unpack_samples(await self._pool.get_blob(request.samples_hash)) if request.samples_hash else []
+            return await run_in_process(
+                profile_model, model, request.model_hash, request.name, samples, settings, progress=progress
+            )
+
+        return responses(
+            work,
+            lambda step: model_profiler_pb2.ProfileModelResponse(progress=step),
+            lambda profile: model_profiler_pb2.ProfileModelResponse(profile=dumps(profile)),
+        )
+
+
+class ModelProfilerClient:
+    """The ModelProfiler, wherever it runs."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = model_profiler_pb2_grpc.ModelProfilerStub(channel)
+
+    async def profile_model(
+        self, model_hash: str, name: str, samples_hash: str, settings: ModelProfilerSettings, progress: Progress
+    ) -> ModelProfile:
+        """Measure a model that is in the pool."""
+        request = model_profiler_pb2.ProfileModelRequest(
+            model_hash=model_hash, name=name, samples_hash=samples_hash, settings=from_profiler_settings(settings)
+        )
+        with typed_errors("the ModelProfiler"):
+            return loads((await result_of(self._stub.ProfileModel(request), progress)).profile, ModelProfile)
+
+
+def model_profiler_service(settings: Settings) -> Service:
+    """The ModelProfiler."""
+
+    @asynccontextmanager
+    async def service(binding: Binding) -> AsyncIterator[None]:
+        async with Channels() as channels:
+            pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
+            model_profiler_pb2_grpc.add_ModelProfilerServicer_to_server(ModelProfilerServicer(pool), binding.server)
+            binding.names.append(model_profiler_pb2.DESCRIPTOR.services_by_name["ModelProfiler"].full_name)
+            yield
+
+    return service
