@@ -1,1 +1,1 @@
-"""TODO"""
+"""Who takes part, and the links between them."""
