@@ -1,0 +1,118 @@
+"""What a server is, and how it is doing now."""
+
+import hashlib
+import json
+import os
+import platform
+from pathlib import Path
+
+import onnxruntime as ort
+import psutil
+
+from core.profiles import Power, RuntimeSettings, ServerState
+
+_CGROUP = Path("/sys/fs/cgroup")
+_INSTRUCTION_SETS = frozenset({"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+"""Those that decide how fast float and int8 kernels are; a virtual processor's name does not tell them."""
+
+
+def fingerprint(runtime: RuntimeSettings) -> tuple[str, str]:
+    """Identify what decides how fast this server runs models.
+
+    Processor model, its architecture and vector instructions, processors that this process may use, threads,
+    slow-down, execution provider and runtime version: servers of equal fingerprint share execution profiles.
+
+    Returns:
+        A hash (16 hexadecimal digits), and the same in words.
+    """
+    facts = {
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "instructions": sorted(_INSTRUCTION_SETS.intersection(_processor_lines("flags", "Features"))),
+        "cores": _cores(),
+        "threads": runtime.threads,
+        "slowdown": runtime.slowdown,
+        "provider": runtime.provider,
+        "runtime": ort.__version__,
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    slowdown = f", {runtime.slowdown:g} times slowed down" if runtime.slowdown != 1 else ""
+    return digest, (
+        f"{facts['processor']} ({facts['architecture']}), {facts['cores']:g} cores, {runtime.threads} threads"
+        f"{slowdown}, {runtime.provider}, ONNX Runtime {ort.__version__}"
+    )
+
+
+def read_state(name: str, runtime: RuntimeSettings, memory_bytes: int | None, power: Power) -> ServerState:
+    """Read this server's state; limits of its container (cgroup) are respected.
+
+    The load is that of the processors this process may use since the last call; the first call gives 0.
+
+    Args:
+        name: the server's name.
+        runtime: how it runs models.
+        memory_bytes: memory that may hold weights as configured; ``None`` takes all there is.
+        power: watts as declared in its configuration.
+    """
+    memory = psutil.virtual_memory()
+    total, available = memory.total, memory.available
+    limit = _cgroup_number("memory.max", "memory/memory.limit_in_bytes")
+    used = _cgroup_number("memory.current", "memory/memory.usage_in_bytes")
+    if limit is not None and limit < total:
+        total = int(limit)
+        available = min(available, max(0, total - int(used or 0)))
+    if memory_bytes is not None:
+        total, available = memory_bytes, min(available, memory_bytes)
+    digest, description = fingerprint(runtime)
+    return ServerState(name, digest, description, _machine(), total, available, _load(), power)
+
+
+def _machine() -> str:
+    """Identify the running kernel, which all containers of one machine share."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"{platform.node()} since {psutil.boot_time():.0f}"
+
+
+def _processor() -> str:
+    return " ".join(_processor_lines("model name", "Model", "Hardware")) or platform.processor() or "unknown processor"
+
+
+def _processor_lines(*keys: str) -> list[str]:
+    """Return the words of the first line of /proc/cpuinfo that begins with one of ``keys``."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    return next((line.partition(":")[2].split() for line in lines if line.startswith(keys)), [])
+
+
+def _cores() -> float:
+    """Processors that this process may use: its CPU set, and its container's share of time."""
+    cores = float(len(_processors()) or os.cpu_count() or 1)
+    try:
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        return min(cores, round(int(quota) / int(period), 2))
+    except (OSError, ValueError):  # no container, an older kernel, or "max"
+        return cores
+
+
+def _processors() -> frozenset[int]:
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def _load() -> float:
+    each = psutil.cpu_percent(percpu=True)
+    mine = [each[index] for index in _processors() if index < len(each)] or each
+    return min(1.0, max(0.0, sum(mine) / len(mine) / 100))
+
+
+def _cgroup_number(*names: str) -> float | None:
+    """Read the first of the files that exists and holds a number (cgroup version 2, then 1)."""
+    for name in names:
+        try:
+            return float((_CGROUP / name).read_text())
+        except (OSError, ValueError):
+            continue
+    return None
