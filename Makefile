@@ -2,7 +2,6 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PROTOS := $(wildcard proto/partita/v1/*.proto)
-PACKAGES := partita core profilers optimizer model_divider model_pool registry deployer inferencer frontend services
 
 .PHONY: help
 help:
@@ -14,7 +13,7 @@ install: $(VENV)/.installed ## create .venv with everything a developer needs
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[node,planner,pictures,demo,development]'
+		--editable '.[node,models,planner,pictures,demo,development]'
 	@touch $@
 
 .PHONY: demo

@@ -29,7 +29,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if settings.stop_with_stdin:
-        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1024) or stop.set())
+        loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_input, stop)
     async with serving(settings.listen_address, [service(name, settings) for name in settings.services]) as address:
         logger.info("serving %s on %s", ", ".join(settings.services), address)
         # The one line on standard output tells whoever started this process where it listens.
@@ -37,6 +37,12 @@ async def run(settings: Settings) -> None:
         sys.stdout.flush()
         await stop.wait()
         logger.info("stopping")
+
+
+def _stop_at_end_of_input(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,77 @@
+"""Inferencers and a FrontEnd wired to each other in one process: the real domain objects without gRPC."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import onnx
+
+from core.deployment import ComponentRun, DeploymentVersion, RequestKey
+from core.profiles import QuantizationSettings, Range, RuntimeSettings
+from core.progress import no_progress
+from core.tensors import Array, TensorSpec
+from frontend.front_end import FrontEnd
+from inferencer.inferencer import Inferencer
+from model_divider.divide import divide
+from model_pool.admission import admit
+from tests.unit.plans import plan_for
+
+
+class Wires:
+    """Carries calls and tensors between the servers of one process; lets a test hold a server's tensors back."""
+
+    def __init__(self, blobs: dict[str, bytes]) -> None:
+        self.blobs = blobs
+        self.inferencers: dict[str, Inferencer] = {}
+        self.front_end: FrontEnd | None = None
+        self.sent: list[tuple[str, str]] = []
+        self.open: dict[str, asyncio.Event] = {}
+        self.broken: dict[str, Exception] = {}
+
+    async def get_blob(self, sha256: str) -> bytes:
+        return self.blobs[sha256]
+
+    async def _pass(self, target: str, name: str, array: Array) -> TensorSpec:
+        if target in self.broken:
+            raise self.broken[target]
+        if target in self.open:
+            await self.open[target].wait()
+        self.sent.append((target, name))
+        return TensorSpec(name, array.dtype.name, array.shape)
+
+    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+        spec = await self._pass(server, name, array)
+        self.inferencers[server].expected(key, spec)
+        await self.inferencers[server].receive(key, name, array)
+
+    async def to_front_end(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+        assert self.front_end is not None
+        self.front_end.expected(key, await self._pass("front end", name, array))
+        self.front_end.deliver(key, name, array)
+
+    def run(self, server: str, address: str, key: RequestKey) -> AsyncGenerator[ComponentRun]:
+        return self.inferencers[server].run(key)
+
+
+async def deployed(
+    model: onnx.ModelProto,
+    servers: Sequence[str],
+    quantized: Sequence[str] = (),
+    ranges: dict[str, Range] | None = None,
+    request_limit: int = 8,
+    request_timeout_seconds: float = 30.0,
+) -> tuple[FrontEnd, DeploymentVersion, Wires]:
+    """A model spread over ``servers`` in equal runs of layers, prepared everywhere and active."""
+    data = admit(model.SerializeToString(), {}).data
+    admitted = onnx.load_model_from_string(data)
+    count = len(admitted.graph.node)
+    plan = plan_for(admitted, [servers[index * len(servers) // count] for index in range(count)], quantized)
+    division, blobs = divide(data, "hash", plan, ranges or {}, QuantizationSettings())
+    wires = Wires(blobs)
+    names = list(dict.fromkeys(component.server for component in division.components))
+    version = DeploymentVersion("app", 1, "plan", division, "device", {name: name for name in names}, "device")
+    for name in names:
+        wires.inferencers[name] = Inferencer(name, RuntimeSettings(), wires, wires)
+        await wires.inferencers[name].prepare(version, no_progress)
+    wires.front_end = FrontEnd(wires, request_limit, request_timeout_seconds)
+    wires.front_end.activate(version)
+    return wires.front_end, version, wires

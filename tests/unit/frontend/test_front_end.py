@@ -1,0 +1,148 @@
+"""Requests through FrontEnd and Inferencers: answers, errors, cancellation, and that nothing stays behind."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.errors import (
+    BusyError,
+    DeadlineExceededError,
+    InvalidTensorError,
+    NotFoundError,
+    ServerUnavailableError,
+)
+from tests.unit.data_plane import Wires, deployed
+from tests.unit.models import chain_model, random_inputs, residual_model
+from tests.unit.plans import run
+
+
+def assert_nothing_held(wires: Wires) -> None:
+    assert wires.front_end is not None
+    assert wires.front_end.requests_under_way == 0
+    for inferencer in wires.inferencers.values():
+        assert len(inferencer.requests) == 0
+        assert inferencer.requests.held_bytes == 0
+
+
+@pytest.mark.parametrize("servers", [["device"], ["device", "edge"], ["edge", "cloud", "device"]])
+async def test_answer_is_the_whole_models(servers: list[str]) -> None:
+    model = residual_model()
+    front_end, version, wires = await deployed(model, servers)
+    inputs = random_inputs(model)
+    answer = await front_end.infer(version, inputs, None)
+    whole = run(model.SerializeToString(), inputs)
+    assert answer.outputs.keys() == whole.keys()
+    for name, expected in whole.items():
+        np.testing.assert_allclose(answer.outputs[name], expected, atol=1e-5 * float(np.ptp(expected)))
+    assert [item.component for item in answer.runs] == [item.id for item in version.division.components]
+    assert_nothing_held(wires)
+
+
+async def test_several_requests_at_once_keep_apart() -> None:
+    model = residual_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"])
+    inputs = [random_inputs(model, seed) for seed in range(6)]
+    answers = await asyncio.gather(*(front_end.infer(version, item, None) for item in inputs))
+    for item, answer in zip(inputs, answers, strict=True):
+        for name, expected in run(model.SerializeToString(), item).items():
+            np.testing.assert_allclose(answer.outputs[name], expected, atol=1e-5 * float(np.ptp(expected)))
+    assert_nothing_held(wires)
+
+
+async def test_a_tensor_goes_once_to_each_server() -> None:
+    model = residual_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"])
+    await front_end.infer(version, random_inputs(model), None)
+    assert len(wires.sent) == len(set(wires.sent))
+
+
+async def test_wrong_inputs_are_refused_before_anything_is_sent() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["device"])
+    inputs = random_inputs(model)
+    name = next(iter(inputs))
+    for bad in (
+        {},
+        {**inputs, "more": inputs[name]},
+        {name: inputs[name].astype(np.float64)},
+        {name: inputs[name][..., :1]},
+    ):
+        with pytest.raises(InvalidTensorError, match=r"needs|required|takes"):
+            await front_end.infer(version, bad, None)
+    assert wires.sent == []
+    assert_nothing_held(wires)
+
+
+async def test_deadline_names_the_servers_that_are_not_done() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"])
+    wires.open["edge"] = asyncio.Event()
+    with pytest.raises(DeadlineExceededError, match="edge"):
+        await front_end.infer(version, random_inputs(model), 0.2)
+    assert_nothing_held(wires)
+
+
+async def test_a_broken_server_ends_the_request_with_its_error() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"])
+    wires.broken["edge"] = ServerUnavailableError("server 'edge' cannot be reached")
+    with pytest.raises(ServerUnavailableError, match="edge"):
+        await front_end.infer(version, random_inputs(model), None)
+    assert_nothing_held(wires)
+
+
+async def test_cancelling_frees_everything() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"])
+    wires.open["edge"] = asyncio.Event()
+    request = asyncio.create_task(front_end.infer(version, random_inputs(model), None))
+    while not len(wires.inferencers["edge"].requests):
+        await asyncio.sleep(0)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert_nothing_held(wires)
+
+
+async def test_too_many_requests_are_refused() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["edge"], request_limit=1)
+    wires.open["edge"] = asyncio.Event()
+    first = asyncio.create_task(front_end.infer(version, random_inputs(model), None))
+    while not front_end.requests_under_way:
+        await asyncio.sleep(0)
+    with pytest.raises(BusyError, match="try again"):
+        await front_end.infer(version, random_inputs(model), None)
+    wires.open["edge"].set()
+    assert (await first).outputs
+    assert_nothing_held(wires)
+
+
+async def test_new_version_takes_new_requests_and_the_old_one_drains() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["edge"])
+    wires.open["edge"] = asyncio.Event()
+    old = asyncio.create_task(front_end.infer(version, random_inputs(model), None))
+    while not front_end.requests_under_way:
+        await asyncio.sleep(0)
+    newer = replace(version, version=2)
+    front_end.activate(newer)
+    assert front_end.current("app") is newer
+    drained = asyncio.create_task(front_end.drain("app", 1))
+    await asyncio.sleep(0)
+    assert not drained.done()
+    wires.open["edge"].set()
+    assert (await old).key.version == 1
+    await drained
+
+
+async def test_unknown_deployment_is_named_with_the_known_ones() -> None:
+    model = chain_model()
+    front_end, _, _ = await deployed(model, ["device"])
+    with pytest.raises(NotFoundError, match=r"'ap'.*app"):
+        front_end.current("ap")
+    front_end.deactivate("app")
+    with pytest.raises(NotFoundError):
+        front_end.current("app")

@@ -1,0 +1,97 @@
+"""One server's part: what it refuses, and what it keeps."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.deployment import RequestKey
+from core.errors import (
+    InvalidArgumentError,
+    InvalidModelError,
+    InvalidTensorError,
+    NotFoundError,
+    RequestCancelledError,
+)
+from core.profiles import RuntimeSettings
+from core.progress import no_progress
+from core.tensors import TensorSpec
+from inferencer.inferencer import Inferencer
+from inferencer.requests import RequestTable
+from tests.unit.data_plane import deployed
+from tests.unit.models import chain_model
+
+KEY = RequestKey("app", 1, "r1")
+
+
+async def test_tensors_it_does_not_take_are_refused() -> None:
+    model = chain_model()
+    _, version, wires = await deployed(model, ["edge"])
+    edge = wires.inferencers["edge"]
+    good = version.division.components[0].inputs[0]
+    edge.expected(KEY, good)
+    for bad in (replace(good, name="other"), replace(good, dtype="float64"), replace(good, shape=(1, 2))):
+        with pytest.raises(InvalidTensorError, match="edge"):
+            edge.expected(KEY, bad)
+    with pytest.raises(NotFoundError, match="version 7"):
+        edge.expected(replace(KEY, version=7), good)
+
+
+async def test_a_released_version_is_gone() -> None:
+    model = chain_model()
+    _, _, wires = await deployed(model, ["edge"])
+    edge = wires.inferencers["edge"]
+    edge.release("app", 1)
+    with pytest.raises(NotFoundError, match="deploy"):
+        await anext(edge.run(KEY))
+
+
+async def test_a_server_without_components_refuses_to_prepare() -> None:
+    model = chain_model()
+    _, version, wires = await deployed(model, ["edge"])
+    with pytest.raises(InvalidArgumentError, match="cloud"):
+        await Inferencer("cloud", RuntimeSettings(), wires, wires).prepare(version, no_progress)
+
+
+async def test_a_bad_component_leaves_nothing_prepared() -> None:
+    model = chain_model()
+    _, version, wires = await deployed(model, ["edge"])
+    wires.blobs[version.division.components[0].blob] = b"not a model"
+    edge = Inferencer("edge", RuntimeSettings(), wires, wires)
+    with pytest.raises(InvalidModelError):
+        await edge.prepare(version, no_progress)
+    with pytest.raises(NotFoundError):
+        edge.expected(KEY, TensorSpec("x", "float32", (1,)))
+
+
+async def test_a_tensor_waits_for_its_request_and_is_kept_until_taken() -> None:
+    table = RequestTable()
+    finding = asyncio.create_task(table.find(KEY))
+    await asyncio.sleep(0)
+    assert not finding.done()
+    request = await table.open(KEY, {"x": 2})
+    assert await finding is request
+    request.put("x", np.zeros(4, np.float32))
+    request.put("x", np.ones(4, np.float32))
+    request.put("unknown", np.ones(4, np.float32))
+    assert table.held_bytes == 16
+    assert (await request.wait("x")).sum() == 0
+    request.taken("x")
+    assert table.held_bytes == 16
+    request.taken("x")
+    assert table.held_bytes == 0
+
+
+async def test_a_late_tensor_and_a_doubled_request_are_refused_at_once() -> None:
+    table = RequestTable()
+    await table.open(KEY, {"x": 1})
+    waiting = asyncio.create_task(table.find(replace(KEY, request_id="r2")))
+    await table.close(KEY)
+    with pytest.raises(RequestCancelledError, match="r1"):
+        await table.find(KEY)
+    with pytest.raises(RequestCancelledError, match="r1"):
+        await table.open(KEY, {})
+    await table.close(replace(KEY, request_id="r2"))
+    with pytest.raises(RequestCancelledError, match="r2"):
+        await waiting
