@@ -9,7 +9,6 @@ LATENCY = "latency"
 ENERGY = "energy"
 DEVICE_ENERGY = "device energy"
 NOISE = "noise"
-MISSING_LINKS = "missing links"
 
 Weights = Mapping[str, float]
 """Measure → coefficient: a linear function of a plan, such as a goal to minimise."""

@@ -74,9 +74,7 @@ class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
         super().callSolver(lp)
 
 
-def _solve_with_highs(
-    program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float]
-) -> Result:
+def _solve_with_highs(program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float]) -> Result:
     program.solve(
         _StartedHiGHS(
             start,
@@ -126,7 +124,7 @@ def _solve_with_cbc(program: pulp.LpProblem, seconds: float | None) -> Result:
 
 def _solve_with_cplex(program: pulp.LpProblem, seconds: float | None) -> Result:
     try:
-        import cplex
+        import cplex  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise InvalidArgumentError(
             "the solver cplex is not installed; install it with `pip install cplex` or use the solver highs"

@@ -1,0 +1,155 @@
+"""From a placement to components whose graph is acyclic (thesis 4.10, algorithms 1 and 2).
+
+Layers are taken in topological order. Each begins as a component of its own and is merged with the components
+of its producers on the same server, unless a path between the two through a third component would then close a
+cycle. A last pass merges neighbours whose obstacle vanished by later merges. So every component is connected,
+and no two neighbours on one server could still be merged.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import networkx as nx
+
+from core.graph import GENERATOR, RECEIVER, ModelGraph
+from core.plan import PlannedComponent
+
+Members = list[list[str]]
+"""Layers of each component."""
+
+
+class _Merging:
+    """Components under construction, with what each can reach and be reached from as bit sets of ids."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self.members: list[list[str]] = []
+        self._above: list[int] = []
+        self._below: list[int] = []
+
+    def add(self, layer: str, parents: set[int]) -> int:
+        """Begin a component with one layer, fed by ``parents``."""
+        above = 0
+        for parent in parents:
+            above |= self._above[parent] | 1 << parent
+        if self._free:
+            new = self._free.pop()
+            self.members[new], self._above[new], self._below[new] = [layer], above, 0
+        else:
+            new = len(self.members)
+            self.members.append([layer])
+            self._above.append(above)
+            self._below.append(0)
+        for other in _bits(above):
+            self._below[other] |= 1 << new
+        return new
+
+    def merge(self, kept: int, gone: int) -> bool:
+        """Join two neighbours into ``kept``, unless a path through a third component makes that a cycle."""
+        if self._below[kept] & self._above[gone] or self._below[gone] & self._above[kept]:
+            return False
+        both = 1 << kept | 1 << gone
+        above = (self._above[kept] | self._above[gone]) & ~both
+        below = (self._below[kept] | self._below[gone]) & ~both
+        for other in _bits(above):
+            self._below[other] = self._below[other] & ~both | below | 1 << kept
+        for other in _bits(below):
+            self._above[other] = self._above[other] & ~both | above | 1 << kept
+        self._above[kept], self._below[kept] = above, below
+        self.members[kept] += self.members[gone]
+        self.members[gone] = []
+        self._free.append(gone)
+        return True
+
+
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
+
+
+def group(model: ModelGraph, placement: Mapping[str, str]) -> Members:
+    """Partition the layers into components, in topological order of the component graph.
+
+    Args:
+        placement: layer → server.
+
+    Returns:
+        Layer names by component; first the generator alone, last the receiver alone.
+    """
+    merging = _Merging()
+    component: dict[str, int] = {}
+
+    def unite(kept: int, gone: int) -> bool:
+        moved = merging.members[gone]
+        if not merging.merge(kept, gone):
+            return False
+        component.update(dict.fromkeys(moved, kept))
+        return True
+
+    for layer in model.topological_order:
+        parents = {component[name] for name in model.digraph.predecessors(layer)}
+        own = component[layer] = merging.add(layer, parents)
+        for parent in sorted(parents):
+            if _same_server(placement, merging.members[parent][0], layer) and unite(parent, own):
+                own = parent
+    changed = True
+    while changed:
+        changed = False
+        for source, target in model.digraph.edges:
+            kept, gone = component[source], component[target]
+            if kept != gone and _same_server(placement, source, target):
+                changed |= unite(kept, gone)
+    return _sorted(model, [layers for layers in merging.members if layers])
+
+
+def _same_server(placement: Mapping[str, str], one: str, other: str) -> bool:
+    # Generator and receiver have no entry, so they stay alone.
+    return one in placement and other in placement and placement[one] == placement[other]
+
+
+def _sorted(model: ModelGraph, members: Members) -> Members:
+    position = {layer: index for index, layer in enumerate(model.topological_order)}
+    component = {layer: index for index, layers in enumerate(members) for layer in layers}
+    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph.add_nodes_from(range(len(members)))
+    edges = ((component[source], component[target]) for source, target in model.digraph.edges)
+    graph.add_edges_from(edge for edge in edges if edge[0] != edge[1])
+
+    def rank(index: int) -> int:
+        first = members[index][0]
+        return {GENERATOR: -1, RECEIVER: len(position)}.get(first, min(map(position.__getitem__, members[index])))
+
+    order = nx.lexicographical_topological_sort(graph, key=rank)
+    return [sorted(members[index], key=position.__getitem__) for index in order]
+
+
+def plan_components(model: ModelGraph, placement: Mapping[str, str], device: str) -> tuple[PlannedComponent, ...]:
+    """Turn a placement into a plan's components with the tensors that pass between them.
+
+    Args:
+        placement: layer → server.
+        device: server of generator and receiver.
+    """
+    members = group(model, placement)
+    component = {layer: index for index, layers in enumerate(members) for layer in layers}
+    inputs: list[list[str]] = [[] for _ in members]
+    outputs: list[dict[str, tuple[int, ...]]] = [{} for _ in members]
+    for tensor in model.tensors:
+        source = component[tensor.producer]
+        targets = sorted({component[name] for name in tensor.targets} - {source})
+        if targets:
+            outputs[source][tensor.name] = tuple(targets)
+        for target in targets:
+            inputs[target].append(tensor.name)
+    return tuple(
+        PlannedComponent(
+            id=index,
+            server=placement.get(layers[0], device),
+            layers=0 if layers[0] in (GENERATOR, RECEIVER) else len(layers),
+            inputs=tuple(inputs[index]),
+            outputs=outputs[index],
+            layer_names=() if layers[0] in (GENERATOR, RECEIVER) else tuple(layers),
+        )
+        for index, layers in enumerate(members)
+    )
