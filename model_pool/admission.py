@@ -21,6 +21,9 @@ SIZE_LIMIT_BYTES = 2 * 1024**3 - 1
 """The largest ONNX file without external data: the limit of its encoding."""
 
 _Graph: TypeAlias = onnx.GraphProto | onnx.FunctionProto
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
@@ -144,6 +147,10 @@ def _check_operators(model: onnx.ModelProto) -> None:
             remedy = "export the model with standard ONNX operators"
             if domain not in _DOMAINS:
                 raise InvalidModelError(f"{label} is {node.op_type!r} of the unknown domain {domain!r}; {remedy}")
+            if node.op_type in _RANDOM:
+                raise InvalidModelError(
+                    f"{label} ({node.op_type}) makes random values; make them an input of the model"
+                )
             version = imports.get(domain, 1)
             if domain != "com.microsoft" and not onnx.defs.has(node.op_type, version, domain):
                 raise InvalidModelError(f"{label} is {node.op_type!r}, which opset {version} does not know; {remedy}")

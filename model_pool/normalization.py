@@ -16,9 +16,6 @@ _log = logging.getLogger(__name__)
 
 _LEAST_OPSET = 13  # from here on int8 weights can have a scale per channel
 _LEAST_IR_VERSION = 8  # weights need not be inputs too
-_RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
 
 
 def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -92,9 +89,6 @@ def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         if live.isdisjoint(_mentioned(node)):
-            if node.op_type in _RANDOM:
-                label = node.name or node.output[0]
-                raise InvalidModelError(f"layer {label!r} ({node.op_type}) makes random values; answers must not")
             constant.append(node)
         else:
             nodes.append(node)
