@@ -5,9 +5,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from core.errors import CorruptDataError, InvalidArgumentError, NotFoundError
 
@@ -16,10 +14,12 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobWriter:
-    """A blob that is being written; ``BlobStore.writing`` opens and ends it."""
+    """A blob that is being written; nothing is stored before ``commit``."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._temporary = directory / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        self._file = self._temporary.open("xb")
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
@@ -27,10 +27,35 @@ class BlobWriter:
         self._hash.update(data)
         self._file.write(data)
 
-    @property
-    def sha256(self) -> str:
-        """Hash of all that was written so far."""
-        return self._hash.hexdigest()
+    def commit(self, sha256: str | None = None) -> str:
+        """Store what was written; it is on disk, whole, when this returns its hash.
+
+        Args:
+            sha256: the hash that the content must have, where it is known.
+
+        Raises:
+            CorruptDataError: the content has another hash; it is not stored.
+        """
+        actual = self._hash.hexdigest()
+        if sha256 not in (None, actual):
+            raise CorruptDataError(f"content announced as blob {sha256} has hash {actual}; send it again")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        # Replaces an equal blob too: that heals one which went bad since.
+        self._temporary.replace(self._directory / actual)
+        # Without this a crash of the machine may forget the renaming.
+        descriptor = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return actual
+
+    def discard(self) -> None:
+        """Drop what was written, unless it was committed."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 class BlobStore:
@@ -48,41 +73,16 @@ class BlobStore:
 
     def put(self, data: bytes) -> str:
         """Store ``data`` and return its hash."""
-        with self.writing() as writer:
-            writer.write(data)
-        return writer.sha256
-
-    @contextmanager
-    def writing(self, sha256: str | None = None) -> Iterator[BlobWriter]:
-        """Store what is written inside piece by piece; nothing is stored when the inside fails.
-
-        The blob is on disk, whole, when the context has ended.
-
-        Args:
-            sha256: the hash that the content must have, where it is known.
-
-        Raises:
-            InvalidArgumentError: ``sha256`` is not a hash.
-            CorruptDataError: the content has another hash.
-        """
-        if sha256 is not None:
-            self._path(sha256)
-        temporary = self._directory / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        writer = self.begin()
         try:
-            with temporary.open("xb") as file:
-                writer = BlobWriter(file)
-                yield writer
-                file.flush()
-                os.fsync(file.fileno())
-            if sha256 not in (None, writer.sha256):
-                raise CorruptDataError(
-                    f"content announced as blob {sha256} has hash {writer.sha256}; it changed on its way, send it again"
-                )
-            # Replaces an equal blob too: that heals one which went bad since.
-            temporary.replace(self._path(writer.sha256))
-            self._sync_directory()
+            writer.write(data)
+            return writer.commit()
         finally:
-            temporary.unlink(missing_ok=True)
+            writer.discard()
+
+    def begin(self) -> BlobWriter:
+        """Begin a blob that is written piece by piece; call ``discard`` at the end in any case."""
+        return BlobWriter(self._directory)
 
     def has(self, sha256: str) -> bool:
         """Whether the blob is stored.
@@ -138,14 +138,6 @@ class BlobStore:
                 f"{sha256[:80]!r} does not name a blob; give a SHA-256 in 64 lower-case hex digits"
             )
         return self._directory / sha256
-
-    def _sync_directory(self) -> None:
-        # Without it a crash of the machine may forget the renaming.
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _missing(sha256: str) -> NotFoundError:

@@ -1,5 +1,6 @@
 """A gRPC server's life: bound, healthy, reflecting, and stopped without breaking calls."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,11 +35,14 @@ class Binding:
         server: where servicers are added.
         address: ``host:port`` it is bound to.
         names: full names of the attached services, for health and reflection.
+        stopping: set when the server is asked to stop; streams without an end must then end themselves,
+            as calls under way are waited for.
     """
 
     server: grpc.aio.Server
     address: str
     names: list[str] = field(default_factory=list)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Service(Protocol):
@@ -77,5 +81,6 @@ async def serving(listen: str, services: Sequence[Service]) -> AsyncIterator[str
         try:
             yield binding.address
         finally:
+            binding.stopping.set()
             await status.enter_graceful_shutdown()
             await server.stop(GRACE_SECONDS)

@@ -58,11 +58,11 @@ def tensor_parts(arrays: Mapping[str, Array]) -> Iterator[types_pb2.TensorPart]:
             yield types_pb2.TensorPart(chunk=chunk)
 
 
-class Assembly:
-    """Puts chunks together in a buffer of announced size."""
+class ChunkSequence:
+    """Checks that chunks follow each other and keep to the announced size."""
 
     def __init__(self, what: str, byte_count: int, limit_bytes: int) -> None:
-        """Reserve ``byte_count`` bytes; ``what`` names the thing in errors.
+        """Expect ``byte_count`` bytes; ``what`` names the thing in errors.
 
         Raises:
             TooLargeError: more than ``limit_bytes`` are announced.
@@ -70,8 +70,8 @@ class Assembly:
         if byte_count > limit_bytes:
             raise TooLargeError(f"{what} has {byte_count} bytes; at most {limit_bytes} are accepted")
         self._what = what
-        self.buffer = np.empty(byte_count, np.uint8)
-        self._received = 0
+        self._announced = byte_count
+        self.received = 0
 
     def add(self, chunk: types_pb2.Chunk) -> None:
         """Take the next chunk.
@@ -80,20 +80,45 @@ class Assembly:
             InvalidArgumentError: the chunk is not the next one.
             TooLargeError: it reaches past the announced size.
         """
-        if chunk.offset != self._received:
+        if chunk.offset != self.received:
             raise InvalidArgumentError(
-                f"{self._what}: a chunk at offset {chunk.offset} came where {self._received} was due; keep the order"
+                f"{self._what}: a chunk at offset {chunk.offset} came where {self.received} was due; keep the order"
             )
-        end = self._received + len(chunk.data)
-        if end > len(self.buffer):
-            raise TooLargeError(f"{self._what}: {end} bytes came, but {len(self.buffer)} were announced")
-        self.buffer[self._received : end] = np.frombuffer(chunk.data, np.uint8)
-        self._received = end
+        end = self.received + len(chunk.data)
+        if end > self._announced:
+            raise TooLargeError(f"{self._what}: {end} bytes came, but {self._announced} were announced")
+        self.received = end
 
     @property
     def complete(self) -> bool:
         """Whether all announced bytes are there."""
-        return self._received == len(self.buffer)
+        return self.received == self._announced
+
+    def check_complete(self) -> None:
+        """Check that nothing is missing at the end of the stream.
+
+        Raises:
+            InvalidArgumentError: the stream ended early.
+        """
+        if not self.complete:
+            raise InvalidArgumentError(
+                f"{self._what}: the stream ended after {self.received} of {self._announced} announced bytes"
+            )
+
+
+class Assembly(ChunkSequence):
+    """Puts chunks together in a buffer of announced size."""
+
+    def __init__(self, what: str, byte_count: int, limit_bytes: int) -> None:
+        """Reserve ``byte_count`` bytes; raises as ``ChunkSequence`` does."""
+        super().__init__(what, byte_count, limit_bytes)
+        self.buffer = np.empty(byte_count, np.uint8)
+
+    def add(self, chunk: types_pb2.Chunk) -> None:
+        """Take the next chunk; raises as ``ChunkSequence`` does."""
+        start = self.received
+        super().add(chunk)
+        self.buffer[start : self.received] = np.frombuffer(chunk.data, np.uint8)
 
     def finish(self) -> Array:
         """The bytes, as an array of uint8.
@@ -101,10 +126,7 @@ class Assembly:
         Raises:
             InvalidArgumentError: the stream ended early.
         """
-        if not self.complete:
-            raise InvalidArgumentError(
-                f"{self._what}: the stream ended after {self._received} of {len(self.buffer)} announced bytes"
-            )
+        self.check_complete()
         return self.buffer
 
 

@@ -37,10 +37,10 @@ def test_pieces_are_joined_and_cut(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], piece_bytes: int
 ) -> None:
     store = BlobStore(tmp_path_factory.getbasetemp() / "pieces")
-    with store.writing() as writer:
-        for piece in pieces:
-            writer.write(piece)
-    read = list(store.read(writer.sha256, piece_bytes))
+    writer = store.begin()
+    for piece in pieces:
+        writer.write(piece)
+    read = list(store.read(writer.commit(), piece_bytes))
     assert b"".join(read) == b"".join(pieces)
     assert all(len(piece) == piece_bytes for piece in read[:-1])
 
@@ -50,21 +50,28 @@ def test_equal_content_is_stored_once(store: BlobStore, tmp_path: Path) -> None:
     assert len(files(tmp_path)) == 1
 
 
-def test_an_interrupted_write_stores_nothing(store: BlobStore, tmp_path: Path) -> None:
-    def interrupted() -> None:
-        with store.writing() as writer:
-            writer.write(DATA)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
+def test_a_discarded_write_stores_nothing(store: BlobStore, tmp_path: Path) -> None:
+    writer = store.begin()
+    writer.write(DATA)
+    writer.discard()
     assert files(tmp_path) == []
+
+
+def test_discarding_after_the_commit_changes_nothing(store: BlobStore) -> None:
+    writer = store.begin()
+    writer.write(DATA)
+    name = writer.commit()
+    writer.discard()
+    assert store.get(name) == DATA
 
 
 def test_content_of_another_hash_is_refused(store: BlobStore, tmp_path: Path) -> None:
     announced = hashlib.sha256(b"other").hexdigest()
-    with pytest.raises(CorruptDataError, match=announced), store.writing(announced) as writer:
-        writer.write(DATA)
+    writer = store.begin()
+    writer.write(DATA)
+    with pytest.raises(CorruptDataError, match=announced):
+        writer.commit(announced)
+    writer.discard()
     assert files(tmp_path) == []
 
 
@@ -106,8 +113,6 @@ def test_hostile_names_are_refused(store: BlobStore, tmp_path: Path, name: str) 
     for call in (store.has, store.size, store.get):
         with pytest.raises(InvalidArgumentError):
             call(name)
-    with pytest.raises(InvalidArgumentError), store.writing(name):
-        pass
     assert files(tmp_path) == []
 
 
@@ -115,8 +120,7 @@ def test_a_kill_leaves_nothing_half_written(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from model_pool.store import BlobStore\n"
         "store = BlobStore(Path(sys.argv[1])); store.put(b'whole')\n"
-        "with store.writing() as writer:\n"
-        "    writer.write(bytes(10**6)); print('writing', flush=True); sys.stdin.read()"
+        "store.begin().write(bytes(10**6)); print('writing', flush=True); sys.stdin.read()"
     )
     directory = tmp_path / "blobs"
     process = subprocess.Popen(
