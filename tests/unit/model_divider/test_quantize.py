@@ -143,6 +143,16 @@ def test_a_float_consumer_of_a_quantised_layers_input_sees_it_unrounded():
     assert noise(model, quantized) == 0
 
 
+def test_a_tensor_between_quantised_layers_is_rounded_once():
+    net = Builder()
+    middle = net.node("MatMul", "tokens", net.weight(4, 4))
+    net.node("MatMul", middle, net.weight(4, 4), result="last")
+    net.node("MatMul", middle, net.weight(4, 4), result="other")
+    model = inferred(net.model({"tokens": [1, 4]}, {"last": [1, 4], "other": [1, 4]}))
+    operators = [node.op_type for node in all_quantized(model, QuantizationSettings()).graph.node]
+    assert operators.count("QuantizeLinear") == 4  # tokens, middle, last, other
+
+
 class Samples(CalibrationDataReader):
     def __init__(self, samples):
         self._samples = iter(samples)
@@ -177,6 +187,8 @@ def test_the_noise_is_that_of_the_runtimes_own_quantiser(make, settings, tmp_pat
 
 def test_the_runtime_fuses_every_convolution(tmp_path: Path):
     quantized = all_quantized(inferred(chain_model()), QuantizationSettings())
+    # The input's, and each result's; a Relu lies between a result and the next layer's input.
+    assert [node.op_type for node in quantized.graph.node].count("QuantizeLinear") == 8
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "fused.onnx")
     options.log_severity_level = 4
