@@ -1,1 +1,1 @@
-"""TODO"""
+"""The command line: one module for each group of commands."""

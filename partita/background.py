@@ -1,0 +1,61 @@
+"""An event loop in a thread of its own, through which synchronous code drives asyncio code."""
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Coroutine
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+CANCEL_SECONDS = 2.0
+"""How long an interrupted call may take to clean up before its caller goes on."""
+
+
+class BackgroundLoop:
+    """An event loop that runs until the interpreter ends."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="partita", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for it; an interrupt (Ctrl-C) cancels it.
+
+        Raises:
+            RuntimeError: called on the loop's own thread, from a progress callback for example.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a synchronous call from within a progress callback would wait for itself")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                self._cancel(future)
+            raise
+
+    def _cancel(self, future: "concurrent.futures.Future[Any]") -> None:
+        future.cancel()
+        # The concurrent future is cancelled at once; the coroutine gets a moment to end its call.
+        settled = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop)
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            settled.result(CANCEL_SECONDS)
+
+    def stop(self) -> None:
+        """Stop the loop and wait for its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CANCEL_SECONDS)
+
+
+@cache
+def shared_loop() -> BackgroundLoop:
+    """The process's one background loop: gRPC's asyncio objects do not mix well across several."""
+    loop = BackgroundLoop()
+    atexit.register(loop.stop)
+    return loop

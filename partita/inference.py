@@ -1,0 +1,49 @@
+"""One request to a FrontEnd: inputs there, answer and report back."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import grpc
+
+from core.errors import InternalError
+from core.tensors import Array
+from partita.results import InferReport, to_infer_report
+from partita.v1 import front_end_pb2, front_end_pb2_grpc
+from services.runtime.errors import typed_errors
+from services.runtime.streams import TensorsAssembly, tensor_parts
+
+ANSWER_LIMIT_BYTES = 2**31
+"""Largest single output that is accepted."""
+
+
+async def infer(
+    channel: grpc.aio.Channel, address: str, deployment: str, inputs: Mapping[str, Array], timeout_seconds: float
+) -> tuple[dict[str, Array], InferReport]:
+    """Send ``inputs`` and wait for the outputs, by name, and the report.
+
+    Raises:
+        PartitaError: as the FrontEnd raised it; DeadlineExceededError after ``timeout_seconds``.
+    """
+    stub = front_end_pb2_grpc.FrontEndStub(channel)
+    assembly = TensorsAssembly(ANSWER_LIMIT_BYTES)
+    outputs: dict[str, Array] = {}
+    report: InferReport | None = None
+    with typed_errors(f"the FrontEnd at {address}"):
+        call = stub.Infer(_requests(deployment, inputs), timeout=timeout_seconds)
+        try:
+            async for response in call:
+                if response.WhichOneof("part") == "report":
+                    report = to_infer_report(response.report)
+                elif (done := assembly.add(response.tensor)) is not None:
+                    outputs[done[0]] = done[1]
+        finally:
+            call.cancel()
+    assembly.finish()
+    if report is None:
+        raise InternalError(f"the FrontEnd at {address} ended the answer without a report; see its log")
+    return outputs, report
+
+
+async def _requests(deployment: str, inputs: Mapping[str, Array]) -> AsyncIterator[front_end_pb2.InferRequest]:
+    yield front_end_pb2.InferRequest(header=front_end_pb2.InferHeader(deployment=deployment))
+    for part in tensor_parts(inputs):
+        yield front_end_pb2.InferRequest(tensor=part)

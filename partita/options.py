@@ -1,0 +1,109 @@
+"""What can be asked of profiling and planning, and how that becomes a message of the contract."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, Unpack
+
+from core.errors import InvalidArgumentError
+from partita.results import Model
+from partita.v1 import deployer_pb2, types_pb2
+
+
+class ProfileOptions(TypedDict, total=False):
+    """What shapes a model profile; options left out keep what was used last for the model, or the default.
+
+    Attributes:
+        quantizable_count: how many of the heaviest quantisable layers may become int8; 0 keeps all in float.
+        excluded_layers: patterns (shell wildcards) of layers that must stay float.
+        noise_samples: how many sets of int8 layers the noise model is fitted and tested on.
+    """
+
+    quantizable_count: int
+    excluded_layers: Sequence[str]
+    noise_samples: int
+
+
+class PlanOptions(ProfileOptions, total=False):
+    """Goal, limits and rules of a plan.
+
+    Attributes:
+        device: server where requests start and answers end; default: the only one whose role is ``device``.
+        latency_weight: weight of normalised latency, 0 to 1; the two weights sum to 1.
+        energy_weight: weight of normalised energy, 0 to 1. One weight given alone determines the other;
+            with neither, latency counts alone.
+        noise_limit: largest predicted mean absolute difference of the outputs from the float model's.
+        device_energy_limit_joules: largest energy of the device per request.
+        memory_limit_bytes: server → bytes for weights; others are limited by the memory they report.
+        layer_rules: pattern (shell wildcards) of layer names → servers that those layers may run on.
+        servers: servers to plan for; default: all that are complete.
+        solver: ``highs`` (default), ``cbc`` or ``cplex``.
+        time_limit_seconds: when to stop the solver; the best plan so far comes back with its gap.
+    """
+
+    device: str
+    latency_weight: float
+    energy_weight: float
+    noise_limit: float
+    device_energy_limit_joules: float
+    memory_limit_bytes: Mapping[str, int]
+    layer_rules: Mapping[str, Sequence[str]]
+    servers: Sequence[str]
+    solver: str
+    time_limit_seconds: float
+
+
+def model_reference(model: str | Model) -> str:
+    """The text by which the Deployer knows a model: a name, or ``name@hash``."""
+    return model.reference if isinstance(model, Model) else model
+
+
+def profiler_settings(options: ProfileOptions) -> types_pb2.ProfilerSettings | None:
+    """The settings as a message; ``None`` where no option is given.
+
+    Raises:
+        InvalidArgumentError: a count is negative.
+    """
+    given = {key: options[key] for key in ProfileOptions.__annotations__ if key in options}  # type: ignore[literal-required]
+    for key, value in given.items():
+        if isinstance(value, int) and value < 0:
+            raise InvalidArgumentError(f"{key} {value} must not be negative")
+    return types_pb2.ProfilerSettings(**given) if given else None
+
+
+def weights(options: PlanOptions) -> tuple[float | None, float | None]:
+    """Latency and energy weight; the one that is missing is what the other leaves of 1."""
+    latency, energy = options.get("latency_weight"), options.get("energy_weight")
+    if latency is None and energy is not None:
+        return 1 - energy, energy
+    if energy is None and latency is not None:
+        return latency, 1 - latency
+    return latency, energy
+
+
+def plan_request(model: str | Model, **options: Unpack[PlanOptions]) -> deployer_pb2.PlanRequest:
+    """The request for a plan.
+
+    Raises:
+        InvalidArgumentError: a count or a memory limit is negative.
+    """
+    latency_weight, energy_weight = weights(options)
+    memory = options.get("memory_limit_bytes", {})
+    for server, limit in memory.items():
+        if limit < 0:
+            raise InvalidArgumentError(f"memory_limit_bytes[{server!r}] is {limit}; it must not be negative")
+    return deployer_pb2.PlanRequest(
+        model=model_reference(model),
+        device=options.get("device", ""),
+        latency_weight=latency_weight,
+        energy_weight=energy_weight,
+        noise_limit=options.get("noise_limit"),
+        device_energy_limit_joules=options.get("device_energy_limit_joules"),
+        memory_limit_bytes=memory,
+        layer_rules=[
+            deployer_pb2.LayerRule(pattern=pattern, servers=servers)
+            for pattern, servers in options.get("layer_rules", {}).items()
+        ],
+        servers=options.get("servers", ()),
+        solver=options.get("solver", ""),
+        time_limit_seconds=options.get("time_limit_seconds"),
+        settings=profiler_settings(options),
+    )

@@ -1,0 +1,173 @@
+"""What the client gives back, as frozen dataclasses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.deployment import ComponentRun, DeploymentVersion
+from core.documents import loads
+from core.problem import Link
+from core.profiles import ExecutionProfile, ModelProfile
+from core.tensors import TensorSpec
+from partita.v1 import deployer_pb2, front_end_pb2
+from services.convert import to_component_run, to_link
+from services.runtime.streams import to_spec
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was loaded.
+
+    Attributes:
+        name: as given when it was loaded.
+        hash: SHA-256 of the normalised model.
+        byte_count: its size.
+        inputs: what it takes.
+        outputs: what it gives.
+        samples: how many calibration samples came with it.
+    """
+
+    name: str
+    hash: str
+    byte_count: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    samples: int
+
+    @property
+    def reference(self) -> str:
+        """Names exactly this content, wherever a model is asked for."""
+        return f"{self.name}@{self.hash}"
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """What is known of a model: itself, its layers' times on each server, and the links.
+
+    Attributes:
+        model: layers, sizes and noise.
+        execution: server → seconds per layer there.
+        links: ordered pairs of servers.
+        measured: how many of these the call had to measure.
+    """
+
+    model: ModelProfile
+    execution: Mapping[str, ExecutionProfile]
+    links: tuple[Link, ...]
+    measured: int
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """A plan in a list; see ``core.plan.Plan`` for the units' meaning."""
+
+    id: str
+    model: str
+    status: str
+    latency_seconds: float
+    energy_joules: float
+    noise: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class DeploymentInfo:
+    """A deployment as the Deployer describes it.
+
+    Attributes:
+        name: under which requests come in.
+        model: name of its model.
+        version: the version in force.
+        plan_id: the plan in force.
+        state: ``active`` or ``undeployed``.
+        inputs: what a request takes.
+        outputs: what an answer gives.
+        front_end_address: ``host:port`` that answers requests.
+        detail: components, servers and routes.
+    """
+
+    name: str
+    model: str
+    version: int
+    plan_id: str
+    state: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    front_end_address: str
+    detail: DeploymentVersion
+
+
+@dataclass(frozen=True)
+class InferReport:
+    """What happened to one request inside the plan.
+
+    Attributes:
+        request_id: as in the servers' logs.
+        version: the deployment's version that answered.
+        seconds: from the first input's sending to the last output's arrival, at the FrontEnd.
+        runs: one per component, in the order in which they ended.
+    """
+
+    request_id: str
+    version: int
+    seconds: float
+    runs: tuple[ComponentRun, ...]
+
+
+def to_model(message: deployer_pb2.Model) -> Model:
+    """Read a model."""
+    return Model(
+        name=message.name,
+        hash=message.hash,
+        byte_count=message.byte_count,
+        inputs=tuple(map(to_spec, message.inputs)),
+        outputs=tuple(map(to_spec, message.outputs)),
+        samples=message.samples,
+    )
+
+
+def to_profiles(message: deployer_pb2.ProfileSummary) -> Profiles:
+    """Read all profiles of a model."""
+    return Profiles(
+        model=loads(message.model_profile, ModelProfile),
+        execution={name: loads(text, ExecutionProfile) for name, text in message.execution_profiles.items()},
+        links=tuple(map(to_link, message.links)),
+        measured=message.measured,
+    )
+
+
+def to_plan_summary(message: deployer_pb2.PlanSummary) -> PlanSummary:
+    """Read an entry of the list of plans."""
+    return PlanSummary(
+        id=message.id,
+        model=message.model,
+        status=message.status,
+        latency_seconds=message.latency_seconds,
+        energy_joules=message.energy_joules,
+        noise=message.noise,
+        gap=message.gap,
+    )
+
+
+def to_deployment_info(message: deployer_pb2.Deployment) -> DeploymentInfo:
+    """Read a deployment."""
+    return DeploymentInfo(
+        name=message.name,
+        model=message.model,
+        version=message.version,
+        plan_id=message.plan_id,
+        state=message.state,
+        inputs=tuple(map(to_spec, message.inputs)),
+        outputs=tuple(map(to_spec, message.outputs)),
+        front_end_address=message.front_end_address,
+        detail=loads(message.detail, DeploymentVersion),
+    )
+
+
+def to_infer_report(message: front_end_pb2.InferReport) -> InferReport:
+    """Read what happened to a request."""
+    return InferReport(
+        request_id=message.request_id,
+        version=message.version,
+        seconds=message.seconds,
+        runs=tuple(map(to_component_run, message.runs)),
+    )
