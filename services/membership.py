@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from core.cluster import Member
@@ -29,14 +29,14 @@ async def membership(
     service: str,
     binding: Binding,
     channels: Channels,
-    read_state: Callable[[], ServerState] | None = None,
+    read_state: Callable[[], Awaitable[ServerState]] | None = None,
 ) -> AsyncIterator[None]:
     """Keep ``service`` of ``settings.server`` registered while inside, whatever happens to the Registry.
 
     Args:
         service: one of ``core.cluster.SERVER_SERVICES``.
         channels: through one of these the Registry is reached.
-        read_state: reads the server's state, in a thread, to be reported with every renewal.
+        read_state: reads the server's state to report with every renewal.
 
     Raises:
         InvalidArgumentError: others could not reach the address that this process is bound to.
@@ -77,7 +77,10 @@ def advertised_address(settings: Settings, binding: Binding) -> str:
 
 
 async def _take_part(
-    registry: RegistryClient, member: Member, read_state: Callable[[], ServerState] | None, stopping: asyncio.Event
+    registry: RegistryClient,
+    member: Member,
+    read_state: Callable[[], Awaitable[ServerState]] | None,
+    stopping: asyncio.Event,
 ) -> None:
     renewing = asyncio.create_task(_stay_registered(registry, member, read_state))
     try:
@@ -92,7 +95,7 @@ async def _take_part(
 
 
 async def _stay_registered(
-    registry: RegistryClient, member: Member, read_state: Callable[[], ServerState] | None
+    registry: RegistryClient, member: Member, read_state: Callable[[], Awaitable[ServerState]] | None
 ) -> None:
     lease_seconds: float | None = None
     complaint: type[Exception] | None = None
@@ -101,7 +104,7 @@ async def _stay_registered(
             if lease_seconds is None:
                 lease_seconds = await registry.register(member)
                 logger.info("%s registered as %s", member.service, member.address)
-            state = await asyncio.to_thread(read_state) if read_state else None
+            state = await read_state() if read_state else None
             await registry.renew(member.instance, state)
             complaint = None
             await asyncio.sleep(lease_seconds / 3)
