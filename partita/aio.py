@@ -211,7 +211,9 @@ class Client:
 
     async def _get_plan(self, plan_id: str) -> deployer_pb2.GetPlanResponse:
         with typed_errors(self._peer):
-            response = await self._stub.GetPlan(deployer_pb2.GetPlanRequest(plan_id=plan_id), timeout=CALL_SECONDS)
+            response: deployer_pb2.GetPlanResponse = await self._stub.GetPlan(
+                deployer_pb2.GetPlanRequest(plan_id=plan_id), timeout=CALL_SECONDS
+            )
         return response
 
     async def deployments(self) -> tuple["Deployment", ...]:

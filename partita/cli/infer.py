@@ -1,0 +1,124 @@
+"""``partita infer``."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import InvalidArgumentError
+from core.tensors import Array
+from partita import units
+from partita.cli.models import read_npz
+from partita.cli.options import DEFAULT_ADDRESS, Address, AsJson
+from partita.cli.output import out, print_json, progress_bar, table
+
+if TYPE_CHECKING:
+    from partita.results import InferReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(infer)
+
+
+def infer(
+    deployment: Annotated[str, typer.Argument(help="The deployment's name.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT.npz|NAME=FILE.npy…", help="Arrays by input name.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUTPUT.npz", help="Keep the outputs.", dir_okay=False)
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="Send N requests, one after the other.")] = 1,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Deadline of each request.")] = 60.0,
+    front_end: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where to send requests, if not where the deployment says.")
+    ] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: AsJson = False,
+) -> None:
+    """Run a deployed model on inputs from files."""
+    from partita.client import connect
+
+    arrays = read_inputs(inputs)
+    seconds: list[float] = []
+    with connect(address, front_end_address=front_end) as client, progress_bar("infer") as progress:
+        target = client.deployment(deployment)
+        for index in range(repeat):
+            progress(index / repeat, f"request {index + 1} of {repeat}")
+            start = time.perf_counter()
+            outputs, report = target.infer_with_report(arrays, timeout)
+            seconds.append(time.perf_counter() - start)
+    if output is not None:
+        import numpy as np
+
+        np.savez(output, allow_pickle=False, **outputs)
+    if as_json:
+        figures = {name: statistics_of(array) for name, array in outputs.items()}
+        print_json({"outputs": figures, "report": report, "latency_seconds": seconds})
+    else:
+        _print(outputs, report, seconds)
+
+
+def read_inputs(texts: Sequence[str]) -> dict[str, Array]:
+    """Arrays from ``FILE.npz`` (all it holds, by name) and ``NAME=FILE.npy``.
+
+    Raises:
+        InvalidArgumentError: a file is of another kind, or a name comes twice.
+        OSError: a file cannot be read.
+    """
+    import numpy as np
+
+    arrays: dict[str, Array] = {}
+    for text in texts:
+        name, equals, file = text.rpartition("=")
+        if not equals:
+            found = read_npz(Path(file))
+        else:
+            try:
+                found = {name: np.load(file, allow_pickle=False)}
+            except (ValueError, EOFError) as error:
+                raise InvalidArgumentError(f"{file} is not a numpy array (.npy): {error}") from None
+            if not isinstance(found[name], np.ndarray):
+                raise InvalidArgumentError(f"{file} holds several arrays; give it without {name}=")
+        if doubled := found.keys() & arrays.keys():
+            raise InvalidArgumentError(f"input {min(doubled)!r} is given twice")
+        arrays.update(found)
+    return arrays
+
+
+def statistics_of(array: Array) -> dict[str, Any]:
+    """Specification and figures of an output; the figures are ``None`` for an empty one."""
+    empty = array.size == 0
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "min": None if empty else float(array.min()),
+        "max": None if empty else float(array.max()),
+        "mean": None if empty else float(array.mean()),
+    }
+
+
+def _print(outputs: dict[str, Array], report: "InferReport", seconds: list[float]) -> None:
+    shown = table("output", "dtype", "shape", ">min", ">mean", ">max")
+    for name, array in outputs.items():
+        figures = statistics_of(array)
+        values = ("–" if figures[key] is None else f"{figures[key]:.5g}" for key in ("min", "mean", "max"))
+        shown.add_row(name, figures["dtype"], "x".join(map(str, array.shape)) or "scalar", *values)
+    out.print(shown)
+    runs = table(">component", "server", ">waited", ">computed", ">sent")
+    for run in report.runs:
+        times = (run.queue_seconds, run.compute_seconds, run.transfer_seconds)
+        runs.add_row(str(run.component), run.server, *map(units.seconds, times))
+    out.print()
+    out.print(runs)
+    out.print(
+        f"\nversion {report.version}, {units.seconds(report.seconds)} inside, {units.seconds(seconds[-1])} seen here"
+    )
+    if len(seconds) > 1:
+        out.print("requests: " + ", ".join(map(units.seconds, seconds)))
+        out.print(
+            f"median {units.seconds(statistics.median(seconds))}, "
+            f"least {units.seconds(min(seconds))}, most {units.seconds(max(seconds))}"
+        )

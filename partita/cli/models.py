@@ -1,0 +1,184 @@
+"""``partita model add|ls|show`` and ``partita profile``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import InvalidArgumentError
+from core.tensors import Array, TensorSpec
+from partita import units
+from partita.cli.options import (
+    DEFAULT_ADDRESS,
+    Address,
+    AsJson,
+    Exclude,
+    NoiseSamples,
+    Quantizable,
+    given,
+    pairs,
+    shape,
+)
+from partita.cli.output import out, print_json, progress_bar, table
+
+if TYPE_CHECKING:
+    from core.profiles import ModelProfile
+    from partita.results import Model, Profiles
+
+model_app = typer.Typer(help="Bring models to the cluster and look at them.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(model_app, name="model")
+    app.command()(profile)
+
+
+@model_app.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(help="An ONNX file.", dir_okay=False)],
+    name: Annotated[str | None, typer.Option("--name", help="Default: the file's name without its suffix.")] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=1x3x640x640", help="Fixed shape of a dynamic input; repeatable."),
+    ] = None,
+    sample: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.npz", help="Inputs by name, to calibrate int8 layers with; repeatable."),
+    ] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: AsJson = False,
+) -> None:
+    """Load an ONNX model."""
+    from partita.client import connect
+
+    shapes = {key: shape(text) for key, text in pairs(input_shape, "--input-shape", "NAME=1x3x640x640").items()}
+    samples = [read_npz(path) for path in sample or ()]
+    with connect(address) as client, progress_bar("load") as progress:
+        model = client.load(file, name, shapes, samples, progress)
+    if as_json:
+        print_json(model)
+    else:
+        out.print(f"loaded [bold]{model.name}[/bold] ({model.hash[:12]}), {units.byte_count(model.byte_count)}")
+
+
+@model_app.command("ls")
+def ls(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
+    """List the models."""
+    from partita.client import connect
+
+    with connect(address) as client:
+        models = client.models()
+    if as_json:
+        print_json(models)
+        return
+    shown = table("model", "hash", ">size", ">samples", "inputs", "outputs")
+    for model in models:
+        size = units.byte_count(model.byte_count)
+        shown.add_row(model.name, model.hash[:12], size, str(model.samples), *_signature(model))
+    out.print(shown if models else "No model is loaded; see partita model add.")
+
+
+@model_app.command("show")
+def show(
+    model: Annotated[str, typer.Argument(help="Its name, or name@hash.")],
+    layers: Annotated[bool, typer.Option("--layers", help="List the layers too.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: AsJson = False,
+) -> None:
+    """Show a model and, where it was profiled, its profile."""
+    from partita.client import connect
+
+    with connect(address) as client:
+        found, known = client.model(model)
+    if as_json:
+        print_json({"model": found, "profile": known})
+        return
+    inputs, outputs = _signature(found)
+    out.print(f"[bold]{found.name}[/bold] {found.hash}")
+    out.print(f"{units.byte_count(found.byte_count)}, {found.samples} calibration samples")
+    out.print(f"inputs   {inputs}\noutputs  {outputs}", markup=False)
+    if known is None:
+        out.print("not profiled yet")
+        return
+    _print_model_profile(known)
+    if layers:
+        shown = table("layer", "operator", ">MFLOPs", ">weights", "int8")
+        for layer in known.graph.layers:
+            weights = units.byte_count(layer.weight_bytes)
+            mark = "possible" if layer.quantizable else ""
+            shown.add_row(layer.name, layer.operator, f"{layer.flops / 1e6:.2f}", weights, mark)
+        out.print()
+        out.print(shown)
+
+
+def profile(
+    model: Annotated[str, typer.Argument(help="A loaded model's name, or name@hash.")],
+    quantizable: Quantizable = None,
+    exclude: Exclude = None,
+    noise_samples: NoiseSamples = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what is not yet known of a model, on every server."""
+    from partita.client import connect
+
+    options: Any = given(quantizable_count=quantizable, excluded_layers=exclude, noise_samples=noise_samples)
+    with connect(address) as client, progress_bar("profile") as progress:
+        profiles = client.profile(model, progress=progress, **options)
+    if as_json:
+        print_json(profiles)
+    else:
+        print_profiles(profiles)
+
+
+def print_profiles(profiles: "Profiles") -> None:
+    """Print what is known of a model on each server."""
+    _print_model_profile(profiles.model)
+    shown = table("server", ">whole model", ">with int8", ">sum of layers alone")
+    for server, execution in profiles.execution.items():
+        times = (execution.whole_seconds, execution.mixed_seconds, execution.layer_sum_seconds)
+        shown.add_row(server, *map(units.seconds, times))
+    out.print()
+    out.print(shown)
+    out.print(f"\n{profiles.measured} profiles were measured now, the rest was known.")
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """The arrays of an ``.npz`` file by name.
+
+    Raises:
+        InvalidArgumentError: the file is something else.
+        OSError: it cannot be read.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if isinstance(archive, np.ndarray):
+                raise InvalidArgumentError(f"{path} holds one array without a name; give it as NAME={path}")
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError) as error:
+        raise InvalidArgumentError(f"{path} is not a numpy archive (.npz): {error}") from None
+
+
+def _print_model_profile(profile: "ModelProfile") -> None:
+    graph = profile.graph
+    flops = sum(layer.flops for layer in graph.layers)
+    weights = sum(layer.weight_bytes for layer in graph.layers)
+    out.print(
+        f"{len(graph.layers)} layers, {flops / 1e9:.2f} GFLOPs, {units.byte_count(weights)} of weights, "
+        f"{len(graph.quantizable)} layers may become int8"
+    )
+    if profile.noise is not None:
+        fit = profile.noise
+        out.print(f"noise model from {fit.samples} samples: R² {fit.r2:.3f}, largest error {fit.residual:.2g}")
+
+
+def _signature(model: "Model") -> tuple[str, str]:
+    return spec_text(model.inputs), spec_text(model.outputs)
+
+
+def spec_text(specs: tuple[TensorSpec, ...]) -> str:
+    """Tensors as ``name float32 1x3x640x640``."""
+    return ", ".join(f"{spec.name} {spec.dtype} {'x'.join(map(str, spec.shape)) or 'scalar'}" for spec in specs)

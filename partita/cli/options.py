@@ -1,0 +1,86 @@
+"""Options that several commands share, and the text forms of their values."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from core.errors import InvalidArgumentError
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+T = TypeVar("T")
+
+Address = Annotated[
+    str, typer.Option("--address", envvar="PARTITA_ADDRESS", metavar="HOST:PORT", help="Where the Deployer is.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+Picture = Annotated[
+    Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw the plan's component graph.", dir_okay=False)
+]
+Quantizable = Annotated[
+    int | None,
+    typer.Option("--quantizable", min=0, metavar="N", help="How many of the heaviest layers may become int8."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="PATTERN", help="Layers that must stay float (shell wildcards); repeatable."),
+]
+NoiseSamples = Annotated[
+    int | None,
+    typer.Option("--noise-samples", min=0, metavar="N", help="Sets of int8 layers that the noise model is made from."),
+]
+
+
+def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, str]:
+    """Values of the form ``key=value`` of a repeatable option; the last ``=`` divides.
+
+    Raises:
+        InvalidArgumentError: a value has another form.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.rpartition("=")
+        if not equals or not key or not value:
+            raise InvalidArgumentError(f"{option} {text!r} has not the form {example}")
+        found[key] = value
+    return found
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Read ``1x3x640x640``.
+
+    Raises:
+        InvalidArgumentError: it has another form.
+    """
+    try:
+        dimensions = tuple(int(part) for part in text.replace(",", "x").split("x"))
+    except ValueError:
+        dimensions = (-1,)
+    if min(dimensions) < 1:
+        raise InvalidArgumentError(f"shape {text!r} is not of the form 1x3x640x640")
+    return dimensions
+
+
+_SUFFIXES = {"GB": 1e9, "MB": 1e6, "KB": 1e3, "GIB": 2**30, "MIB": 2**20, "KIB": 2**10, "B": 1, "": 1}
+
+
+def byte_size(text: str) -> int:
+    """Read a number of bytes, for example ``250000``, ``1.5MB`` or ``2GiB``.
+
+    Raises:
+        InvalidArgumentError: it has another form.
+    """
+    number = text.strip().rstrip("KMGiBkmgb ")
+    suffix = text.strip()[len(number) :].strip().upper()
+    try:
+        value = float(number) * _SUFFIXES[suffix]
+        return int(value) if value >= 0 else int("negative")
+    except (ValueError, KeyError, OverflowError):
+        raise InvalidArgumentError(f"size {text!r} is not a number of bytes such as 250000, 1.5MB or 2GiB") from None
+
+
+def given(**options: object) -> dict[str, object]:
+    """Only the options that were given: those that are neither ``None`` nor empty."""
+    return {name: value for name, value in options.items() if value is not None and value not in ([], {}, ())}

@@ -1,0 +1,82 @@
+"""How the command line speaks: results on standard output, everything else on standard error."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from core.documents import encode
+from core.progress import Progress
+
+LINE_SECONDS = 2.0
+"""Least time between two lines of progress where there is no terminal to draw a bar on."""
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Write dataclasses, or plain JSON data, as JSON on standard output."""
+    sys.stdout.write(json_text(value))
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write dataclasses, or plain JSON data, as a JSON file."""
+    path.write_text(json_text(value), encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """JSON with indentation and a final newline."""
+    return json.dumps(encode(value), indent=1, allow_nan=False) + "\n"
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """An empty table; columns whose heading begins with ``>`` are aligned to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return made
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """Show progress on standard error: a bar on a terminal, else now and then a line."""
+    if not err.is_terminal:
+        yield _lines(title)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[title]}"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", style="dim"),
+    )
+    with Bar(*columns, console=err) as bar:
+        task = bar.add_task("", total=1.0, title=title)
+
+        def update(fraction: float, message: str) -> None:
+            bar.update(task, completed=fraction, description=message)
+
+        yield update
+        bar.update(task, completed=1.0, description="")
+
+
+def _lines(title: str) -> Progress:
+    last = float("-inf")
+
+    def update(fraction: float, message: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            sys.stderr.write(f"{title}: {fraction:.0%} {message}\n")
+
+    return update

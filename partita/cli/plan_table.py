@@ -1,0 +1,73 @@
+"""A plan as people read it."""
+
+from collections import Counter
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.plan import Plan
+from partita import units
+from partita.cli.output import table
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    """Servers with their layers, what the plan promises, how good it is, and simpler plans beside it."""
+    name = f"plan {plan.id} for {plan.model}" if plan.id else f"plan for {plan.model}"
+    if plan.status == "infeasible":
+        return Text(f"{name}: infeasible: {plan.reason}")
+    return Group(Text(f"{name}: {quality(plan)}", style="bold"), Text(), server_table(plan), Text(), _promises(plan))
+
+
+def quality(plan: Plan) -> str:
+    """How good the plan is, in words."""
+    words = "proven optimal" if plan.status == "optimal" else "stopped early"
+    if plan.status == "feasible" and plan.gap is not None:
+        words += f", at most {plan.gap:.3g} from the optimum of the normalised objective"
+    return f"{words}, solved in {units.seconds(plan.solve_seconds)}"
+
+
+def servers_of(plan: Plan) -> tuple[str, ...]:
+    """Names of the plan's servers; the device, where the generator stands, first."""
+    device = [component.server for component in plan.components[:1]]
+    known = list(plan.predicted.memory_bytes) if plan.predicted else []
+    return tuple(dict.fromkeys([*device, *known, *plan.placement.values()]))
+
+
+def server_table(plan: Plan) -> Table:
+    """A row for each server: layers, components, int8 layers, weights."""
+    layers = Counter(plan.placement.values())
+    components = Counter(component.server for component in plan.components if component.layers)
+    quantized = Counter(plan.placement[layer] for layer in plan.quantized)
+    shown = table("server", ">layers", ">components", ">int8 layers", ">weights")
+    for server in servers_of(plan):
+        memory = plan.predicted.memory_bytes.get(server) if plan.predicted else None
+        counts = (layers[server], components[server], quantized[server])
+        shown.add_row(server, *map(str, counts), units.byte_count(memory))
+    return shown
+
+
+def _promises(plan: Plan) -> Table:
+    shown = table("", ">latency", ">energy", ">device energy", ">noise", "placement")
+    if plan.predicted is not None:
+        promised = plan.predicted
+        component_count = sum(1 for component in plan.components if component.layers)
+        shown.add_row(
+            "this plan",
+            units.seconds(promised.latency_seconds),
+            units.joules(promised.energy_joules),
+            units.joules(promised.device_energy_joules),
+            f"{promised.noise:.3g}",
+            f"components: {component_count}, servers: {len(set(plan.placement.values()))}",
+            style="bold",
+        )
+    for name, baseline in plan.baselines.items():
+        shown.add_row(
+            name.replace("_", " "),
+            units.seconds(baseline.latency_seconds),
+            units.joules(baseline.energy_joules),
+            "",
+            "",
+            baseline.placement_summary or "not feasible",
+        )
+    return shown
