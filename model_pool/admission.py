@@ -61,11 +61,12 @@ def admit(
         parsed = onnx.load_model_from_string(model)
     if not parsed.HasField("graph") or not parsed.opset_import:
         raise InvalidModelError("the bytes are not an ONNX model (no graph in them); give the whole .onnx file")
-    _check_self_contained(parsed)
-    _check_operators(parsed)
     with _refusing("the model breaks the ONNX rules; export it again"):
+        _check_names(parsed)
+        _check_self_contained(parsed)
+        _check_operators(parsed)
         onnx.checker.check_model(parsed, full_check=True)
-    fixed = _fix_inputs(parsed, input_shapes)
+        fixed = _fix_inputs(parsed, input_shapes)
     progress(0.2, "folding constants and inferring shapes")
     with _refusing("the model cannot be normalised; export it again with fixed shapes"):
         normalized = normalize(fixed)
@@ -99,6 +100,20 @@ def _check_size(byte_count: int, limit: int) -> None:
         raise TooLargeError(
             f"the model has {byte_count} bytes, at most {limit} are taken; raise the limit or shrink it"
         )
+
+
+def _check_names(model: onnx.ModelProto) -> None:
+    """Refuse names that are not UTF-8: they come as bytes, which no other part could handle."""
+    names: list[object] = [model.graph.name, *(opset.domain for opset in model.opset_import)]
+    names += [value.name for value in (*model.graph.input, *model.graph.output)]
+    graphs: list[_Graph] = [model.graph, *model.functions]
+    for graph in graphs:
+        names += [tensor.name for tensor in _tensors(graph)]
+        for node in _nodes(graph):
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidModelError(f"the name {name!r} in the model is not UTF-8; the file is damaged, give it anew")
 
 
 def _check_self_contained(model: onnx.ModelProto) -> None:

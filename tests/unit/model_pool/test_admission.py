@@ -124,7 +124,7 @@ def test_a_truncated_file_is_refused(length):
 
 
 @given(position=st.integers(0, 600), value=st.integers(0, 255))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_damaged_file_is_refused_or_still_a_model(position, value):
     data = bytearray(chain_model(depth=1).SerializeToString())
     data[position % len(data)] = value
@@ -133,6 +133,12 @@ def test_a_damaged_file_is_refused_or_still_a_model(position, value):
     except InvalidModelError:
         return
     run(result.data, {spec.name: np.zeros(spec.shape, spec.dtype) for spec in result.inputs})
+
+
+def test_a_name_that_is_not_text_is_refused():
+    data = chain_model().SerializeToString().replace(b"/conv_0", b"/c\xff\xfev_0")
+    with pytest.raises(InvalidModelError, match="not UTF-8"):
+        admit(data, {})
 
 
 def test_sizes_above_the_limit_are_refused_with_both_values():
