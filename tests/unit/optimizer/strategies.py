@@ -1,0 +1,127 @@
+"""Random placement problems for property tests.
+
+All times, sizes, watts and limits are small multiples of powers of two, so that sums are exact: two plans cost
+either exactly the same or clearly not the same, and a limit is met exactly or clearly missed.
+"""
+
+from hypothesis import strategies as st
+
+from core.graph import Layer, ModelGraph, Tensor
+from core.problem import LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+
+SERVERS = ("device", "edge", "cloud", "far")
+
+
+def eighths(low: int, high: int) -> st.SearchStrategy[float]:
+    """Multiples of 1/8 from low/8 to high/8."""
+    return st.integers(low, high).map(lambda number: number / 8)
+
+
+@st.composite
+def model_graphs(
+    draw: st.DrawFn, least_layers: int = 1, most_layers: int = 5, most_quantizable: int = 3, servers: int = 3
+) -> ModelGraph:
+    """Chains, skips, branches, tensors with many consumers, layers with several outputs, loose ends, pins."""
+    count = draw(st.integers(least_layers, most_layers))
+    names = [f"l{index}" for index in range(count)]
+    wiring = draw(st.sampled_from(["chain", "random"]))
+    producers: list[int | None] = [None] * draw(st.integers(1, 2))
+    consumers: list[list[str | None]] = [[] for _ in producers]
+    for index, name in enumerate(names):
+        if wiring == "chain" and index:
+            inputs = {len(producers) - 1}
+        else:
+            inputs = draw(st.sets(st.integers(0, len(producers) - 1), min_size=index == 0, max_size=3))
+        for position in inputs:
+            consumers[position].append(name)
+        for _ in range(1 if wiring == "chain" else draw(st.sampled_from([1, 1, 1, 2]))):
+            producers.append(index)
+            consumers.append([])
+    for receivers in consumers:
+        if draw(st.integers(0, 7)) < (1 if receivers else 7):
+            receivers.append(None)
+    quantizable = draw(st.sets(st.sampled_from(names), max_size=most_quantizable))
+    rules = st.none() | st.sets(st.sampled_from(SERVERS[:servers]), min_size=1).map(sorted).map(tuple)
+    return ModelGraph(
+        "random",
+        tuple(
+            Layer(
+                name,
+                weight_bytes=draw(st.integers(0, 4)) * 64,
+                quantizable=name in quantizable,
+                servers=draw(rules) if draw(st.integers(0, 5)) == 0 else None,
+            )
+            for name in names
+        ),
+        tuple(
+            Tensor(f"t{position}", draw(st.integers(0, 8)) * 16, None if source is None else names[source], tuple(to))
+            for position, (source, to) in enumerate(zip(producers, consumers, strict=True))
+        ),
+    )
+
+
+@st.composite
+def problems(
+    draw: st.DrawFn,
+    least_layers: int = 1,
+    most_layers: int = 5,
+    most_quantizable: int = 3,
+    most_servers: int = 3,
+    limited: bool = True,
+) -> Problem:
+    """Problems with every kind of limit, missing and costed links, and layers that some servers cannot run."""
+    count = draw(st.integers(1, most_servers))
+    names = SERVERS[:count]
+    model = draw(model_graphs(least_layers, most_layers, most_quantizable, count))
+    rarely = st.integers(0, 4).map(lambda number: limited and number == 0)
+    servers = tuple(
+        Server(
+            name,
+            compute_watts=draw(st.integers(0, 4)),
+            self_transmit_watts=draw(st.integers(0, 2)),
+            transmit_watts=draw(st.integers(0, 4)),
+            memory_bytes=draw(st.integers(1, 10)) * 64 if draw(rarely) else None,
+        )
+        for name in names
+    )
+    pairs = [(source, target) for source in names for target in names]
+    listed = [pair for pair in pairs if draw(st.integers(0, 9)) >= (8 if pair[0] == pair[1] else 1)]
+    links = tuple(
+        Link(source, target, draw(st.sampled_from([32.0, 128.0, 512.0])), draw(eighths(0, 4)))
+        for source, target in listed
+    )
+    execution = {
+        name: {layer.name: draw(layer_times()) for layer in model.layers if draw(st.integers(0, 39)) > 0}
+        for name in names
+    }
+    with_energy_limit = draw(rarely)
+    weight = draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+    return Problem(
+        model=model,
+        servers=servers,
+        links=links,
+        execution=execution,
+        noise=draw(st.none() | noise_models(model.quantizable)),
+        objective=Objective(weight, 1 - weight),
+        limits=Limits(
+            noise=draw(eighths(0, 8)) if limited and draw(st.booleans()) else None,
+            device_energy_joules=draw(eighths(0, 96)) if with_energy_limit else None,
+        ),
+        quantized_size_ratio=draw(st.sampled_from([1.0, 2.0, 4.0])),
+    )
+
+
+@st.composite
+def layer_times(draw: st.DrawFn) -> LayerTime:
+    """Times where int8 gains, loses, is free or is unknown."""
+    quantized = draw(st.none() | eighths(-1, 32))
+    return LayerTime(draw(eighths(0, 32)), quantized)
+
+
+@st.composite
+def noise_models(draw: st.DrawFn, layers: tuple[str, ...]) -> NoiseModel:
+    """Polynomials with coefficients of both signs; some terms name a layer that cannot be quantised."""
+    sets = st.sets(st.sampled_from(layers), max_size=3) if layers else st.just(set())
+    terms = draw(st.lists(st.tuples(sets.map(sorted), eighths(-2, 4)), max_size=6))
+    extra = [NoiseTerm(("l0",), -1.0)] if draw(st.booleans()) else []
+    return NoiseModel(draw(eighths(-2, 2)), tuple(NoiseTerm(tuple(one), value) for one, value in terms) + tuple(extra))
