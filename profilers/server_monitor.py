@@ -29,7 +29,7 @@ def fingerprint(runtime: RuntimeSettings) -> tuple[str, str]:
         "processor": _processor(),
         "architecture": platform.machine(),
         "instructions": sorted(_INSTRUCTION_SETS.intersection(_processor_lines("flags", "Features"))),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "threads": runtime.threads,
         "slowdown": runtime.slowdown,
         "provider": runtime.provider,
@@ -67,14 +67,6 @@ def read_state(name: str, runtime: RuntimeSettings, memory_bytes: int | None, po
     return ServerState(name, digest, description, _machine(), total, available, _load(), power)
 
 
-def _machine() -> str:
-    """Identify the running kernel, which all containers of one machine share."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return f"{platform.node()} since {psutil.boot_time():.0f}"
-
-
 def _processor() -> str:
     return " ".join(_processor_lines("model name", "Model", "Hardware")) or platform.processor() or "unknown processor"
 
@@ -88,7 +80,16 @@ def _processor_lines(*keys: str) -> list[str]:
     return next((line.partition(":")[2].split() for line in lines if line.startswith(keys)), [])
 
 
-def _cores() -> float:
+def _machine() -> str:
+    """Identity of the running kernel: containers and processes of one machine share it."""
+    try:
+        identity = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        identity = platform.node()
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def usable_cores() -> float:
     """Processors that this process may use: its CPU set, and its container's share of time."""
     cores = float(len(_processors()) or os.cpu_count() or 1)
     try:
