@@ -1,0 +1,31 @@
+import math
+
+import pytest
+
+from core.errors import InvalidArgumentError
+from core.problem import Link
+from registry.network import Network
+
+
+def test_the_newest_measurement_of_a_link_wins() -> None:
+    changes: list[None] = []
+    network = Network(lambda: changes.append(None))
+    there, back = Link("a", "b", 1.0, 0.1), Link("b", "a", 2.0, 0.1)
+    network.report([there, back])
+    network.report([Link("a", "b", 3.0, 0.2)])
+    network.report([])
+    assert network.links() == (Link("a", "b", 3.0, 0.2), back)
+    assert len(changes) == 2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [Link("a", "b", math.inf, 0.1), Link("a", "b", 1.0, math.inf), Link("", "b", 1.0, 0.1), Link("a", "", 1.0, 0.1)],
+)
+def test_unusable_links_are_refused_together_with_the_rest(bad: Link) -> None:
+    changes: list[None] = []
+    network = Network(lambda: changes.append(None))
+    with pytest.raises(InvalidArgumentError, match="link"):
+        network.report([Link("a", "c", 1.0, 0.1), bad])
+    assert network.links() == ()
+    assert not changes
