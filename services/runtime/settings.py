@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,18 @@ def _truth(text: str) -> bool:
 _READERS = {"stop_with_stdin": _truth, "links": _links, "data_directory": Path, "memory_bytes": int, "threads": int}
 
 
+def _flag(reader: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The reader, with its own words in argparse's error."""
+
+    def read(text: str) -> Any:
+        try:
+            return reader(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Read settings for ``python -m services NAME… [--flag value]…``.
 
@@ -151,7 +163,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.
                 raise InvalidArgumentError(f"environment variable {variable}: {error}") from None
         parser.add_argument(
             f"--{setting.name.replace('_', '-')}",
-            type=reader,
+            type=_flag(reader),
             default=argparse.SUPPRESS,
             metavar="VALUE",
             help=f"{setting.metadata['help']} [{setting.default}]".replace("%", "%%"),

@@ -1,0 +1,131 @@
+"""Inferencers and a FrontEnd on real gRPC servers at port 0, with a real pool and Registry."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from core.deployment import DeploymentVersion
+from core.errors import InvalidArgumentError
+from core.profiles import QuantizationSettings
+from core.progress import no_progress
+from core.tensors import Array
+from frontend.front_end import FrontEnd
+from inferencer.inferencer import Inferencer
+from model_divider.divide import divide
+from model_divider.quantize import calibrate
+from model_pool.admission import admit
+from partita.v1 import front_end_pb2, front_end_pb2_grpc, inferencer_pb2_grpc
+from services.front_end import FrontEndServicer, Inferencers
+from services.inferencer import InferencerClient, InferencerServicer
+from services.model_pool import ModelPoolClient, model_pool_service
+from services.runtime.channels import Channels
+from services.runtime.errors import typed_errors
+from services.runtime.server import Binding, serving
+from services.runtime.settings import Settings
+from services.runtime.shaping import LinkShaper
+from services.runtime.streams import TensorsAssembly, tensor_parts
+from services.transfers import TensorSender
+from tests.unit.models import random_inputs
+from tests.unit.plans import plan_for
+
+LIMIT_BYTES = 2**24
+
+
+@dataclass
+class DataPlane:
+    """A deployed model, and the domain objects behind the servers, to look into."""
+
+    channels: Channels
+    version: DeploymentVersion
+    model: onnx.ModelProto
+    whole: bytes
+    front_end: FrontEnd
+    inferencers: dict[str, Inferencer]
+    servers: dict[str, AsyncExitStack] = field(default_factory=dict)
+
+    async def infer(
+        self, inputs: Mapping[str, Array], seconds: float = 30, deployment: str = "app"
+    ) -> dict[str, Array]:
+        """Infer as a client does."""
+        requests = [front_end_pb2.InferRequest(header=front_end_pb2.InferHeader(deployment=deployment))]
+        requests += [front_end_pb2.InferRequest(tensor=part) for part in tensor_parts(inputs)]
+        return await self.answer(requests, seconds)
+
+    async def answer(self, requests: Sequence[front_end_pb2.InferRequest], seconds: float = 30) -> dict[str, Array]:
+        """Send just these messages."""
+        stub = front_end_pb2_grpc.FrontEndStub(self.channels.to(self.version.front_end_address))
+        tensors = TensorsAssembly(LIMIT_BYTES)
+        outputs: dict[str, Array] = {}
+        with typed_errors("the FrontEnd"):
+            async for response in stub.Infer(iter(requests), timeout=seconds):
+                if response.HasField("tensor"):
+                    done = tensors.add(response.tensor)
+                    if done is not None:
+                        outputs[done[0]] = done[1]
+        return outputs
+
+    @property
+    def requests_under_way(self) -> int:
+        """Requests that anything is held for."""
+        return self.front_end.requests_under_way + sum(len(item.requests) for item in self.inferencers.values())
+
+
+@asynccontextmanager
+async def data_plane(
+    model: onnx.ModelProto, servers: Sequence[str], directory: Path, quantized: Sequence[str] = ()
+) -> AsyncIterator[DataPlane]:
+    """``model`` spread over ``servers`` in equal runs of layers; the first server has the FrontEnd."""
+    data = admit(model.SerializeToString(), {}).data
+    admitted = onnx.load_model_from_string(data)
+    count = len(admitted.graph.node)
+    plan = plan_for(admitted, [servers[index * len(servers) // count] for index in range(count)], quantized)
+    ranges = calibrate(admitted, quantized, [random_inputs(admitted, seed) for seed in range(4)])
+    division, blobs = divide(data, "hash", plan, ranges, QuantizationSettings())
+    settings = Settings(services=("model_pool",), data_directory=directory)
+    async with AsyncExitStack() as stack:
+        channels = await stack.enter_async_context(Channels())
+        pool_address = await stack.enter_async_context(serving("127.0.0.1:0", [model_pool_service(settings)]))
+        pool = ModelPoolClient(channels.to(pool_address))
+        for blob in blobs.values():
+            await pool.put_blob(blob)
+        sender = TensorSender(channels, LinkShaper(()))
+        front_end = FrontEnd(Inferencers(channels, sender), 8, 30.0)
+        inferencers = {name: Inferencer(name, settings.runtime, pool, sender) for name in dict.fromkeys(servers)}
+        addresses: dict[str, str] = {}
+        running: dict[str, AsyncExitStack] = {}
+        for name, inferencer in inferencers.items():
+
+            @asynccontextmanager
+            async def node(binding: Binding, inferencer: Inferencer = inferencer) -> AsyncIterator[None]:
+                servicer = InferencerServicer(inferencer, LIMIT_BYTES)
+                inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)
+                front_end_pb2_grpc.add_FrontEndServicer_to_server(
+                    FrontEndServicer(front_end, LIMIT_BYTES), binding.server
+                )
+                yield
+                inferencer.close()
+
+            running[name] = await stack.enter_async_context(AsyncExitStack())
+            addresses[name] = await running[name].enter_async_context(serving("127.0.0.1:0", [node]))
+        version = DeploymentVersion("app", 1, "plan", division, servers[0], addresses, addresses[servers[0]])
+        for name in inferencers:
+            await InferencerClient(channels.to(addresses[name]), name).prepare(version, no_progress)
+        front_end.activate(version)
+        yield DataPlane(channels, version, admitted, blobs[division.whole_blob], front_end, inferencers, running)
+
+
+def largest_difference(left: Mapping[str, Array], right: Mapping[str, Array]) -> float:
+    """Largest absolute difference over all outputs, relative to each output's range."""
+    if left.keys() != right.keys():
+        raise InvalidArgumentError(f"outputs {sorted(left)} and {sorted(right)}")
+    return max(
+        float(
+            np.abs(left[name].astype(np.float64) - right[name].astype(np.float64)).max()
+            / max(np.ptp(right[name]), 1e-12)
+        )
+        for name in right
+    )
