@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from profilers.execution import profile_execution
-from profilers.server_monitor import fingerprint
 
 from core.documents import dumps, loads
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
 from core.progress import Progress
 from partita.v1 import exec_profiler_pb2, exec_profiler_pb2_grpc
+from profilers.execution import profile_execution
+from profilers.server_monitor import fingerprint
 from services.membership import membership
 from services.model_pool import ModelPoolClient
 from services.runtime.channels import Channels

@@ -37,7 +37,8 @@ class ModelPoolServicer(model_pool_pb2_grpc.ModelPoolServicer):
     ) -> model_pool_pb2.PutBlobResponse:
         sequence: ChunkSequence | None = None
         sha256 = ""
-        writer = await asyncio.to_thread(self._blobs.begin)
+        # Not in a thread: the call may be cancelled at every await, and what is open must be known by then.
+        writer = self._blobs.begin()
         try:
             async for request in request_iterator:
                 if request.HasField("header") == (sequence is not None):

@@ -4,13 +4,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from profilers.model_profiler import profile_model
 
 from core.documents import dumps, loads
 from core.profiles import ModelProfile, ModelProfilerSettings
 from core.progress import Progress
 from core.samples import unpack_samples
 from partita.v1 import model_profiler_pb2, model_profiler_pb2_grpc
+from profilers.model_profiler import profile_model
 from services.convert import from_profiler_settings, to_profiler_settings
 from services.model_pool import ModelPoolClient
 from services.runtime.channels import Channels

@@ -51,7 +51,7 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
     async def MeasureLinks(
         self, request: server_monitor_pb2.MeasureLinksRequest, context: Context
     ) -> AsyncGenerator[server_monitor_pb2.MeasureLinksResponse]:
-        targets = dict(request.targets)
+        targets = dict(sorted(request.targets.items()))
         async with aclosing(events(lambda progress: self._measure(targets, progress))) as stream:
             async for event in stream:
                 if isinstance(event, Step):

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, NoReturn, cast
 
 import grpc
@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 ERROR_KEY = "partita-error"
 """Trailing metadata that carries the name of the exception's class."""
+
+DRAIN_SECONDS = 3.0
+"""How long the rest of a refused stream is read before its error is sent."""
 
 _CODES: tuple[tuple[type[PartitaError], grpc.StatusCode], ...] = (
     (InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),
@@ -69,6 +72,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                         async for response in responses:
                             await context.write(response)
                 except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
+                    await _drain(request)
                     await _abort(error, context, method)
 
             return kind(cast("Any", stream), handler.request_deserializer, handler.response_serializer)
@@ -79,6 +83,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             try:
                 return await inner(request, context)
             except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
+                await _drain(request)
                 await _abort(error, context, method)
 
         return kind(cast("Any", unary), handler.request_deserializer, handler.response_serializer)
@@ -86,6 +91,19 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 _unary_stream: Any = grpc.unary_stream_rpc_method_handler
 _unary_unary: Any = grpc.unary_unary_rpc_method_handler
+
+
+async def _drain(request: Any) -> None:
+    """Read what the caller is still sending, for a while.
+
+    A gRPC client in Python that is writing when the call ends may see an internal error instead of ours
+    (https://github.com/grpc/grpc/issues/36066).
+    """
+    if hasattr(request, "__aiter__"):
+        with suppress(Exception):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async for _ in request:
+                    pass
 
 
 async def _abort(error: Exception, context: Context, method: str) -> NoReturn:
