@@ -1,0 +1,122 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from core.errors import ServerUnavailableError
+from core.progress import no_progress
+from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
+from services.registry import RegistryClient, registry_service
+from services.runtime.channels import Channels
+from services.runtime.server import serving
+from services.runtime.settings import EmulatedLink, Settings
+from services.server_monitor import ServerMonitorClient, server_monitor_service
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[str]:
+    async with serving("127.0.0.1:0", [registry_service(Settings(lease_seconds=600))]) as address:
+        yield address
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def monitor(
+    stack: AsyncExitStack, registry: str, name: str, links: tuple[EmulatedLink, ...] = ()
+) -> tuple[str, ServerMonitorClient]:
+    settings = Settings(server=name, role="edge", registry=registry, links=links, compute_watts=2.5, memory_bytes=10**6)
+    address = await stack.enter_async_context(serving("127.0.0.1:0", [server_monitor_service(settings)]))
+    channels = await stack.enter_async_context(Channels())
+    return address, ServerMonitorClient(channels.to(address), name)
+
+
+async def test_the_state_is_answered_and_reported_to_the_registry(registry: str, stack: AsyncExitStack) -> None:
+    address, client = await monitor(stack, registry, "edge")
+    state = await client.get_state()
+    assert (state.name, state.memory_bytes, state.power.compute_watts) == ("edge", 10**6, 2.5)
+    assert state.fingerprint
+    assert state.machine
+    channels = await stack.enter_async_context(Channels())
+    async with asyncio.timeout(30):
+        async for cluster in RegistryClient(channels.to(registry)).watch():
+            if cluster.servers and cluster.servers[0].state is not None:
+                break
+    assert cluster.servers[0].services == {"server_monitor": address}
+    reported = cluster.servers[0].state
+    assert reported is not None
+    assert replace(reported, load=0, available_memory_bytes=0) == replace(state, load=0, available_memory_bytes=0)
+
+
+async def test_emulated_links_are_measured_as_what_they_emulate(registry: str, stack: AsyncExitStack) -> None:
+    fast, slow = EmulatedLink("cloud", 40e6, 0.01), EmulatedLink("far", 4e6, 0.05)
+    _, client = await monitor(stack, registry, "edge", (fast, slow))
+    cloud, _ = await monitor(stack, registry, "cloud")
+    far, _ = await monitor(stack, registry, "far")
+    steps: list[str] = []
+    links = await client.measure_links({"cloud": cloud, "far": far}, lambda _, message: steps.append(message))
+    assert [(link.source, link.target) for link in links] == [("edge", "cloud"), ("edge", "far")]
+    for link, emulated in zip(links, (fast, slow), strict=True):
+        # A busy machine makes links seem slower; faster than what the sender lets pass only within the noise.
+        assert link.rtt_seconds >= emulated.rtt_seconds
+        assert link.bytes_per_second < emulated.bytes_per_second * 2
+    assert links[0].bytes_per_second > links[1].bytes_per_second
+    assert any("cloud" in step for step in steps)
+
+
+async def test_a_target_that_cannot_be_reached_is_left_out(registry: str, stack: AsyncExitStack) -> None:
+    _, client = await monitor(stack, registry, "edge")
+    cloud, _ = await monitor(stack, registry, "cloud")
+    steps: list[str] = []
+    links = await client.measure_links({"gone": NOWHERE, "cloud": cloud}, lambda _, message: steps.append(message))
+    assert [link.target for link in links] == ["cloud"]
+    assert any("gone" in step for step in steps)
+
+
+async def test_no_target_that_can_be_reached_is_an_error_that_names_them(registry: str, stack: AsyncExitStack) -> None:
+    _, client = await monitor(stack, registry, "edge")
+    assert await client.measure_links({}, no_progress) == []
+    with pytest.raises(ServerUnavailableError, match=rf"gone at {NOWHERE}.*lost at {NOWHERE}"):
+        await client.measure_links({"gone": NOWHERE, "lost": NOWHERE}, no_progress)
+
+
+async def test_a_cancelled_measurement_makes_room_for_the_next(registry: str, stack: AsyncExitStack) -> None:
+    # 1 kB/s: the first transfer alone takes a minute.
+    _, client = await monitor(stack, registry, "edge", (EmulatedLink("far", 1e3, 0.0),))
+    far, _ = await monitor(stack, registry, "far")
+    cloud, _ = await monitor(stack, registry, "cloud")
+    begun = asyncio.Event()
+    task = asyncio.create_task(client.measure_links({"far": far}, lambda *_: begun.set()))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # Were it still under way, this would wait for it.
+    async with asyncio.timeout(8):
+        assert len(await client.measure_links({"cloud": cloud}, no_progress)) == 1
+
+
+async def test_a_link_that_is_far_too_slow_is_unreachable(
+    registry: str, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.link_probe.CALL_TIMEOUT_SECONDS", 0.2)
+    _, client = await monitor(stack, registry, "edge", (EmulatedLink("far", 1e3, 0.0),))
+    far, _ = await monitor(stack, registry, "far")
+    with pytest.raises(ServerUnavailableError, match="did not answer in time"):
+        await client.measure_links({"far": far}, no_progress)
+
+
+async def test_a_probe_counts_what_it_gets(registry: str, stack: AsyncExitStack) -> None:
+    address, _ = await monitor(stack, registry, "edge")
+    channels = await stack.enter_async_context(Channels())
+    stub = server_monitor_pb2_grpc.ServerMonitorStub(channels.to(address))
+    requests = [server_monitor_pb2.ProbeRequest(chunk=types_pb2.Chunk(data=bytes(1000))) for _ in range(3)]
+    assert (await stub.Probe(iter(requests), timeout=10)).byte_count == 3000
+    assert (await stub.Probe(iter(()), timeout=10)).byte_count == 0
