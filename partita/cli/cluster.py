@@ -4,14 +4,16 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.cluster import Cluster
 from partita import units
 from partita.cli.options import DEFAULT_ADDRESS, Address, AsJson
 from partita.cli.output import err, out, print_json, table
+
+if TYPE_CHECKING:
+    from core.cluster import Cluster
 
 
 def register(app: typer.Typer) -> None:
@@ -102,7 +104,7 @@ def servers(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None
         print_servers(seen)
 
 
-def print_servers(cluster: Cluster) -> None:
+def print_servers(cluster: "Cluster") -> None:
     """Print servers and links as tables."""
     shown = table("server", "role", ">memory", ">free", ">load", ">computing", ">sending", "machine")
     for server in cluster.servers:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import InvalidArgumentError
-from core.tensors import Array
 from partita import units
 from partita.cli.models import read_npz
 from partita.cli.options import DEFAULT_ADDRESS, Address, AsJson
 from partita.cli.output import out, print_json, progress_bar, table
 
 if TYPE_CHECKING:
+    from core.tensors import Array
     from partita.results import InferReport
 
 
@@ -61,7 +61,7 @@ def infer(
         _print(outputs, report, seconds)
 
 
-def read_inputs(texts: Sequence[str]) -> dict[str, Array]:
+def read_inputs(texts: Sequence[str]) -> "dict[str, Array]":
     """Arrays from ``FILE.npz`` (all it holds, by name) and ``NAME=FILE.npy``.
 
     Raises:
@@ -88,7 +88,7 @@ def read_inputs(texts: Sequence[str]) -> dict[str, Array]:
     return arrays
 
 
-def statistics_of(array: Array) -> dict[str, Any]:
+def statistics_of(array: "Array") -> dict[str, Any]:
     """Specification and figures of an output; the figures are ``None`` for an empty one."""
     empty = array.size == 0
     return {
@@ -100,7 +100,7 @@ def statistics_of(array: Array) -> dict[str, Any]:
     }
 
 
-def _print(outputs: dict[str, Array], report: "InferReport", seconds: list[float]) -> None:
+def _print(outputs: "dict[str, Array]", report: "InferReport", seconds: list[float]) -> None:
     shown = table("output", "dtype", "shape", ">min", ">mean", ">max")
     for name, array in outputs.items():
         figures = statistics_of(array)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import InvalidArgumentError
-from core.tensors import Array, TensorSpec
 from partita import units
 from partita.cli.options import (
     DEFAULT_ADDRESS,
@@ -23,6 +22,7 @@ from partita.cli.output import out, print_json, progress_bar, table
 
 if TYPE_CHECKING:
     from core.profiles import ModelProfile
+    from core.tensors import Array, TensorSpec
     from partita.results import Model, Profiles
 
 model_app = typer.Typer(help="Bring models to the cluster and look at them.", no_args_is_help=True)
@@ -144,7 +144,7 @@ def print_profiles(profiles: "Profiles") -> None:
     out.print(f"\n{profiles.measured} profiles were measured now, the rest was known.")
 
 
-def read_npz(path: Path) -> dict[str, Array]:
+def read_npz(path: Path) -> "dict[str, Array]":
     """The arrays of an ``.npz`` file by name.
 
     Raises:
@@ -179,6 +179,6 @@ def _signature(model: "Model") -> tuple[str, str]:
     return spec_text(model.inputs), spec_text(model.outputs)
 
 
-def spec_text(specs: tuple[TensorSpec, ...]) -> str:
+def spec_text(specs: "tuple[TensorSpec, ...]") -> str:
     """Tensors as ``name float32 1x3x640x640``."""
     return ", ".join(f"{spec.name} {spec.dtype} {'x'.join(map(str, spec.shape)) or 'scalar'}" for spec in specs)

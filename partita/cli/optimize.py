@@ -44,4 +44,4 @@ def optimize(
     with progress_bar("optimize") as progress:
         # In a process of its own: a solver cannot be interrupted, but it can be ended.
         plan = asyncio.run(run_in_process(make_plan, problem, options, progress=progress))
-    finish(plan, output, picture, as_json)
+    finish(plan, problem, output, picture, as_json)

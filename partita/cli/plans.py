@@ -22,6 +22,7 @@ from partita.cli.output import out, print_json, progress_bar, table, write_json
 
 if TYPE_CHECKING:
     from core.plan import Plan
+    from core.problem import Problem
 
 plans_app = typer.Typer(help="List plans, or show one.", invoke_without_command=True)
 
@@ -84,7 +85,8 @@ def plan(
     )
     with connect(address) as client, progress_bar("plan") as progress:
         made = client.plan(model, progress=progress, **options)
-    finish(made, output, picture, as_json)
+        problem = client.problem(made.id) if picture is not None and made.id else None
+    finish(made, problem, output, picture, as_json)
 
 
 @plans_app.callback()
@@ -125,9 +127,10 @@ def show(
 
     with connect(address) as client:
         found = client.plan_by_id(plan_id)
-        if problem is not None:
-            write_json(client.problem(plan_id), problem)
-    show_plan(found, None, picture, as_json)
+        solved = client.problem(plan_id) if problem is not None or picture is not None else None
+    if problem is not None:
+        write_json(solved, problem)
+    show_plan(found, solved, None, picture, as_json)
 
 
 def _list(model: str, address: str, as_json: bool) -> None:
@@ -153,7 +156,7 @@ def _list(model: str, address: str, as_json: bool) -> None:
     out.print(shown if found else "There is no plan yet; see partita plan.")
 
 
-def finish(plan: "Plan", output: Path | None, picture: Path | None, as_json: bool) -> None:
+def finish(plan: "Plan", problem: "Problem | None", output: Path | None, picture: Path | None, as_json: bool) -> None:
     """Show a plan that was just made; an infeasible one ends the command with its error.
 
     Raises:
@@ -162,7 +165,7 @@ def finish(plan: "Plan", output: Path | None, picture: Path | None, as_json: boo
     from core.errors import InfeasiblePlanError
 
     if plan.status != "infeasible":
-        show_plan(plan, output, picture, as_json)
+        show_plan(plan, problem, output, picture, as_json)
         return
     if output is not None:
         write_json(plan, output)
@@ -171,8 +174,10 @@ def finish(plan: "Plan", output: Path | None, picture: Path | None, as_json: boo
     raise InfeasiblePlanError(f"no plan meets the limits: {plan.reason}")
 
 
-def show_plan(plan: "Plan", output: Path | None, picture: Path | None, as_json: bool) -> None:
-    """Print a plan and write the files that were asked for."""
+def show_plan(
+    plan: "Plan", problem: "Problem | None", output: Path | None, picture: Path | None, as_json: bool
+) -> None:
+    """Print a plan and write the files that were asked for; the problem gives the picture its sizes."""
     from partita.cli.plan_table import plan_view
 
     if output is not None:
@@ -180,7 +185,7 @@ def show_plan(plan: "Plan", output: Path | None, picture: Path | None, as_json: 
     if picture is not None:
         from partita.pictures import draw_plan
 
-        draw_plan(plan, picture)
+        draw_plan(plan, picture, problem)
     if as_json:
         print_json(plan)
     else:

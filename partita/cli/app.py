@@ -1,0 +1,25 @@
+"""All commands put together."""
+
+from typing import Annotated
+
+import typer
+
+from partita.cli import cluster, deployments, infer, models, optimize, plans
+
+app = typer.Typer(
+    name="partita",
+    help="Plans, cuts and quantises a trained ONNX model across the machines at hand, and runs it there.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (cluster, models, plans, deployments, infer, optimize):
+    group.register(app)
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error came from.")] = False,
+) -> None:
+    # Read in main.py, before anything can fail.
+    del debug
