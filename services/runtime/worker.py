@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -32,15 +33,19 @@ async def run_in_process(function: Callable[..., T], *arguments: Any, progress: 
     """
     receiver, sender = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_main, args=(sender, function, arguments), daemon=True)
+    loop = asyncio.get_running_loop()
+    # A thread of its own: long waits in the loop's shared few would leave none for others.
+    thread = ThreadPoolExecutor(1, "worker")
+    # Starting pickles the arguments, which may be a whole model, into the child: not on the loop.
+    starting = loop.run_in_executor(thread, process.start)
     try:
-        # Starting pickles the arguments, which may be a whole model, into the child: not on the loop.
-        await asyncio.shield(asyncio.to_thread(process.start))
+        await asyncio.shield(starting)
         sender.close()
         while True:
             try:
-                kind, value = await asyncio.to_thread(receiver.recv)
+                kind, value = await loop.run_in_executor(thread, receiver.recv)
             except EOFError:
-                process.join(1)
+                await loop.run_in_executor(thread, process.join, 1)
                 raise InternalError(
                     f"the process for {function.__name__} ended with exit code {process.exitcode} before its result; "
                     "it may have run out of memory"
@@ -52,10 +57,14 @@ async def run_in_process(function: Callable[..., T], *arguments: Any, progress: 
             else:
                 raise value
     finally:
+        # Only what has started can be killed.
+        await asyncio.wait([starting])
         if process.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.kill()
+            await loop.run_in_executor(thread, process.join)
+        thread.shutdown(wait=False)
 
 
 def _main(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
