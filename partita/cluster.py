@@ -13,10 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.registry import RegistryClient
-
 from core.cluster import SERVER_SERVICES
 from core.errors import FailedPreconditionError, ServerUnavailableError
+from services.registry import RegistryClient
 from services.runtime.channels import Channels
 from services.runtime.settings import EmulatedLink
 
@@ -96,6 +95,44 @@ class EmbeddedCluster:
     address: str
     directory: Path
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    _commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    async def start(self, name: str, *arguments: str) -> str:
+        """Start ``python -m services`` with ``arguments`` and wait until it listens; returns its address.
+
+        Raises:
+            FailedPreconditionError: it ended, or did not listen in time; the message has the end of its log.
+        """
+        path = self.directory / f"{name}.log"
+        with path.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "services",
+                *arguments,
+                "--stop-with-stdin=true",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                # The terminal's Ctrl-C is for the owner, who then stops the cluster in order.
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        line = b""
+        with contextlib.suppress(TimeoutError):
+            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+        if not line:
+            tail = path.read_text(errors="replace")[-1000:].strip()
+            raise FailedPreconditionError(f"the process {name!r} did not start; its log {path} ends with: {tail}")
+        address = line.decode().strip()
+        # The last flag wins: started again, it listens where it did.
+        self._commands[name] = (*arguments, f"--listen={address}")
+        return address
+
+    async def restart(self, name: str) -> None:
+        """Start a process that has ended again, with its state and at its address."""
+        await self.start(name, *self._commands[name])
 
 
 @asynccontextmanager
@@ -120,46 +157,15 @@ async def embedded_cluster(
         directory.mkdir(parents=True, exist_ok=True)
         cluster = EmbeddedCluster("", directory)
         stack.push_async_callback(_stop_all, cluster)
-        cluster.address = await start(
-            cluster, "control", ["control", f"--listen={listen}", f"--data-directory={directory}"]
+        cluster.address = await cluster.start(
+            "control", "control", f"--listen={listen}", f"--data-directory={directory}"
         )
         control = [f"--registry={cluster.address}", f"--model-pool={cluster.address}", "--listen=127.0.0.1:0"]
         async with asyncio.TaskGroup() as starting:
             for server in servers:
-                starting.create_task(start(cluster, server.name, ["node", *control, *server.flags()]))
+                starting.create_task(cluster.start(server.name, "node", *control, *server.flags()))
         await _all_registered(cluster, {server.name for server in servers})
         yield cluster
-
-
-async def start(cluster: EmbeddedCluster, name: str, arguments: Sequence[str]) -> str:
-    """Start one process of the cluster and wait until it listens; returns its address.
-
-    Raises:
-        FailedPreconditionError: it ended, or did not listen in time; the message has the end of its log.
-    """
-    path = cluster.directory / f"{name}.log"
-    with path.open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services",
-            *arguments,
-            "--stop-with-stdin=true",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            # The terminal's Ctrl-C is for the owner, who then stops the cluster in order.
-            start_new_session=True,
-        )
-    cluster.processes[name] = process
-    line = b""
-    with contextlib.suppress(TimeoutError):
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
-    if not line:
-        tail = path.read_text(errors="replace")[-1000:].strip()
-        raise FailedPreconditionError(f"the process {name!r} did not start; its log {path} ends with: {tail}")
-    return line.decode().strip()
 
 
 async def _all_registered(cluster: EmbeddedCluster, names: set[str]) -> None:
