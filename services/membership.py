@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from core.cluster import Member
+from core.cluster import ROLES, Member
 from core.errors import InvalidArgumentError, NotFoundError, PartitaError
 from core.profiles import ServerState
 from services.registry import RegistryClient
@@ -39,8 +39,10 @@ async def membership(
         read_state: reads the server's state to report with every renewal.
 
     Raises:
-        InvalidArgumentError: others could not reach the address that this process is bound to.
+        InvalidArgumentError: others could not reach the address that this process is bound to, or its role is unknown.
     """
+    if settings.role not in ROLES:
+        raise InvalidArgumentError(f"role {settings.role!r} is unknown; set --role to one of {', '.join(ROLES)}")
     member = Member(
         server=settings.server,
         role=settings.role,

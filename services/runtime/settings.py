@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class EmulatedLink:
             link = cls(target.strip(), float(bandwidth), float(rtt))
         except ValueError:
             link = cls("", 0, 0)
-        if not link.target or link.bytes_per_second <= 0 or link.rtt_seconds < 0:
+        if not (link.target and link.bytes_per_second > 0 and 0 <= link.rtt_seconds < math.inf):
             raise ValueError(f"{text!r} is not target=bytes_per_second,rtt_seconds, for example edge=20e6,0.005")
         return link
 

@@ -152,3 +152,9 @@ async def test_an_address_that_nobody_can_reach_is_refused(listen: str) -> None:
     with pytest.raises(InvalidArgumentError, match="--advertise"):
         async with serving(listen, [member(node("127.0.0.1:1"))]):
             pass
+
+
+async def test_an_unknown_role_is_refused_at_the_start() -> None:
+    with pytest.raises(InvalidArgumentError, match="role 'fog' is unknown; set --role to one of device, edge, cloud"):
+        async with serving("127.0.0.1:0", [member(node("127.0.0.1:1", role="fog"))]):
+            pass
