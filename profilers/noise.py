@@ -45,7 +45,7 @@ def fit_noise(
     masks = draw_masks(len(layers), settings.noise_samples, settings.random_seed)
     noise = measure_noise(
         model,
-        [[layers[index] for index in np.flatnonzero(mask)] for mask in masks],
+        [[layers[index] for index in np.flatnonzero(mask).tolist()] for mask in masks],
         ranges,
         inputs_for_test,
         settings.quantization,

@@ -1,0 +1,139 @@
+"""Seconds of every layer of a model on this server, in float and in int8."""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from core.graph import ModelGraph
+from core.problem import LayerTime
+from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
+from core.progress import Progress, no_progress
+from core.tensors import Array
+from inferencer.session import open_session, session_options
+from model_divider.quantize import quantize
+from profilers.attribution import attribute_seconds
+from profilers.labels import labelled
+from profilers.node_times import time_nodes
+from profilers.random_inputs import random_inputs
+
+_RUNS = (3, 40)
+"""Fewest and most runs of a model that are timed, however slow or fast it is."""
+_SECONDS = 4.0
+"""How long each way of timing goes on between these bounds."""
+
+
+def profile_execution(
+    model: bytes,
+    profile: ModelProfile,
+    fingerprint: str,
+    runtime: RuntimeSettings,
+    progress: Progress = no_progress,
+) -> ExecutionProfile:
+    """Time the layers of a model inside the whole model, as it will run here.
+
+    The runtime's own profiler times the nodes of the whole optimised float model, and of the model with all of
+    V_Q in int8; fused nodes are given back to the layers they came from (``profilers.attribution``). These raw
+    times f, which the profiler itself disturbs, are corrected to the measured times of the whole models
+    (thesis 6.3.2), so that the float times sum to ``whole_seconds``, and with all of V_Q in int8 to
+    ``mixed_seconds``; see ``correct``.
+
+    Random inputs of the right shapes are used; time hardly depends on values. All seconds are real ones, multiplied
+    by ``runtime.slowdown``.
+
+    Args:
+        model: the admitted model's bytes.
+        profile: the model's profile.
+        fingerprint: of this server, from ``profilers.server_monitor``.
+        runtime: how this server runs models.
+        progress: told what is being done.
+
+    Raises:
+        InvalidModelError: the runtime refuses the model.
+    """
+    parsed = onnx.load_model_from_string(model)
+    quantizable = profile.graph.quantizable
+    versions = [parsed]
+    if quantizable:
+        versions.append(quantize(parsed, quantizable, profile.ranges, profile.settings.quantization))
+    inputs = random_inputs(profile.inputs, 1, profile.settings.random_seed)[0]
+    progress(0.0, "timing the whole model")
+    whole = _time_whole([version.SerializeToString() for version in versions], runtime, inputs)
+    layers = []
+    for index, version in enumerate(versions):
+        progress(0.5 + 0.25 * index, f"timing layers in {('float', 'int8')[index]}")
+        nodes = time_nodes(labelled(version, parsed).SerializeToString(), runtime, inputs, _runs(whole[index]))
+        layers.append(attribute_seconds(nodes, profile.graph))
+    mixed = (layers[1], whole[1]) if quantizable else None
+    times = correct(profile.graph, layers[0], whole[0], mixed)
+    progress(1.0, "layers timed")
+    slowdown = runtime.slowdown
+    return ExecutionProfile(
+        profile.model,
+        fingerprint,
+        {
+            name: LayerTime(
+                item.seconds * slowdown,
+                None if item.quantized_seconds is None else item.quantized_seconds * slowdown,
+            )
+            for name, item in times.items()
+        },
+        whole[0] * slowdown,
+        whole[1] * slowdown if quantizable else None,
+        sum(layers[0].values()) * slowdown,
+    )
+
+
+def correct(
+    graph: ModelGraph, floats: Mapping[str, float], whole: float, mixed: tuple[Mapping[str, float], float] | None
+) -> dict[str, LayerTime]:
+    """Correct layers' raw times f to the times of whole models (the aim of thesis 6.3.2).
+
+    Float: f̂(i,0) = f(i,0) · T_whole / Σ_j f(j,0), so that all sum to T_whole.
+
+    Int8: f̂(i,1) = f(i,1) · (T_mixed − Σ_{j∉V_Q} f̂(j,0)) / Σ_{j∈V_Q} f(j,1), so that with all of V_Q in int8 all sum
+    to T_mixed, and what int8 costs the layers around is borne by V_Q. The thesis scales the gains f(i,0) − f(i,1)
+    instead; their sum is a difference of nearly equal numbers, which may vanish, and its times may be negative.
+    These are 0 where T_mixed is less than what the other layers take.
+
+    Args:
+        graph: the model.
+        floats: raw float seconds of each layer.
+        whole: seconds of the whole float model.
+        mixed: raw seconds of each layer in the model with all of V_Q in int8, and its seconds as a whole.
+    """
+    times = _scale(floats, whole)
+    quantized: dict[str, float] = {}
+    if mixed is not None:
+        others = sum(seconds for name, seconds in times.items() if not graph.by_name[name].quantizable)
+        quantized = _scale({name: mixed[0][name] for name in graph.quantizable}, max(0.0, mixed[1] - others))
+    return {name: LayerTime(seconds, quantized.get(name)) for name, seconds in times.items()}
+
+
+def _scale(raw: Mapping[str, float], whole: float) -> dict[str, float]:
+    total = sum(raw.values())
+    if total <= 0:
+        return dict.fromkeys(raw, whole / max(1, len(raw)))
+    return {name: seconds * whole / total for name, seconds in raw.items()}
+
+
+def _runs(seconds: float) -> int:
+    least, most = _RUNS
+    return int(min(most, max(least, _SECONDS / 2 / max(seconds, 1e-6))))
+
+
+def _time_whole(models: Sequence[bytes], runtime: RuntimeSettings, inputs: Mapping[str, Array]) -> list[float]:
+    """Return the median seconds of a run of each model, taken in turns, so that a busy moment meets all alike."""
+    sessions = [open_session(model, runtime, session_options(runtime)) for model in models]
+    for session in sessions:
+        session.run(None, dict(inputs))
+    times: list[list[float]] = [[] for _ in sessions]
+    begin = time.perf_counter()
+    least, most = _RUNS
+    while len(times[0]) < least or (len(times[0]) < most and time.perf_counter() - begin < _SECONDS):
+        for session, taken in zip(sessions, times, strict=True):
+            start = time.perf_counter()
+            session.run(None, dict(inputs))
+            taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
