@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
+from core.document_store import DocumentStore
+from core.documents import dumps, loads
 from core.errors import InvalidArgumentError
 from core.problem import Link
 
@@ -12,11 +14,14 @@ class Network:
 
     Args:
         changed: called when links were reported.
+        store: where links outlive this process.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], store: DocumentStore) -> None:
         self._changed = changed
-        self._links: dict[tuple[str, str], Link] = {}
+        self._store = store
+        stored = (loads(text, Link) for _, text in store.list("link"))
+        self._links = {(link.source, link.target): link for link in stored}
 
     def report(self, links: Sequence[Link]) -> None:
         """Take measurements in, all or none.
@@ -33,6 +38,7 @@ class Network:
                     f"{link.rtt_seconds} s; both must be finite"
                 )
         for link in links:
+            self._store.put("link", f"{link.source} → {link.target}", dumps(link))
             self._links[link.source, link.target] = link
         if links:
             self._changed()

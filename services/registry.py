@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import grpc
 
 from core.cluster import Cluster, Member
+from core.document_store import DocumentStore
 from core.problem import Link
 from core.profiles import ServerState
 from partita.v1 import registry_pb2, registry_pb2_grpc
@@ -132,7 +133,8 @@ def registry_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         changes = Changes()
         membership = Membership(settings.lease_seconds, changes.notify)
-        servicer = RegistryServicer(membership, Network(changes.notify), changes)
+        store = DocumentStore(settings.data_directory / "registry.sqlite")
+        servicer = RegistryServicer(membership, Network(changes.notify, store), changes)
         registry_pb2_grpc.add_RegistryServicer_to_server(servicer, binding.server)
         binding.names.append(registry_pb2.DESCRIPTOR.services_by_name["Registry"].full_name)
 
@@ -152,5 +154,6 @@ def registry_service(settings: Settings) -> Service:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            store.close()
 
     return service

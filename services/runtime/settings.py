@@ -66,7 +66,7 @@ class Settings:
     listen: str = _setting("", "host:port to serve on; port 0 takes a free one (default 127.0.0.1 and the usual port)")
     advertise: str = _setting("", "host:port under which other services reach this process (default: where it listens)")
     public_address: str = _setting("", "host:port under which clients reach this FrontEnd, where it differs")
-    data_directory: Path = _setting(Path("partita-data"), "where Deployer and ModelPool keep their state")  # noqa: RUF009 - immutable
+    data_directory: Path = _setting(Path("partita-data"), "where Deployer, ModelPool and Registry keep their state")  # noqa: RUF009 - immutable
     registry: str = _setting("", "address of the Registry (default: this process, or 127.0.0.1 and its port)")
     model_pool: str = _setting("", "address of the ModelPool")
     model_profiler: str = _setting("", "address of the ModelProfiler")

@@ -30,6 +30,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SPREAD = {"/conv_0": ["device"], "/conv_2": ["device"], "/conv_4": ["edge"], "/features": ["cloud"]}
 """Forces the chain model over all three servers."""
 
+SAMPLES = 8
+"""How many calibration samples come with a model."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[EmbeddedCluster, aio.Client]]:
@@ -39,7 +42,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
 
 async def load_chain(client: aio.Client, name: str) -> onnx.ModelProto:
     model = chain_model()
-    samples = [random_inputs(model, seed) for seed in range(8)]
+    samples = [random_inputs(model, seed) for seed in range(SAMPLES)]
     await client.load(model.SerializeToString(), name, samples=samples)
     return model
 
@@ -72,19 +75,22 @@ async def test_an_int8_plan_keeps_its_promise_of_noise(cluster: tuple[EmbeddedCl
     deployment = await client.deploy(plan)
     crossing = [
         spec.dtype
-        for component in deployment.info.version.division.components
+        for component in deployment.info.detail.division.components
         if component.server == "edge"
         for spec in component.inputs
     ]
     assert "uint8" in crossing
+    # The promise was measured on the samples that calibration did not see: every second one.
     noises = []
-    for seed in range(20):
-        inputs = random_inputs(model, 200 + seed)
+    for seed in range(1, SAMPLES, 2):
+        inputs = random_inputs(model, seed)
         answer = await deployment.infer(inputs)
         exact = run(model.SerializeToString(), inputs)
         noises.append(np.mean([np.abs(answer[name] - exact[name]).mean() for name in exact]))
     assert plan.predicted is not None
-    assert 0 < np.mean(noises) <= plan.predicted.noise + profiles.model.noise.residual + 0.1 * plan.predicted.noise
+    # One rounding step of int8 may fall differently where a cut breaks a fusion: 2 % of the noise is room for it.
+    assert abs(np.mean(noises) - plan.predicted.noise) <= profiles.model.noise.residual + 0.02 * plan.predicted.noise
+    assert plan.predicted.noise > 0
     await deployment.undeploy()
 
 
@@ -187,4 +193,4 @@ async def test_what_was_accepted_survives_the_control_process(tmp_path: Path) ->
         assert (await client.profile("chain")).measured == 0
         again = await client.deployment("chain")
         assert largest_difference(await again.infer(inputs), answer) == 0
-        assert (await client.deploy(plan.id or "")).info.version.version == 2
+        assert (await client.deploy(plan.id or "")).info.version == 2
