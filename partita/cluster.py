@@ -15,7 +15,7 @@ from pathlib import Path
 
 from core.cluster import SERVER_SERVICES
 from core.errors import FailedPreconditionError, ServerUnavailableError
-from services.registry import RegistryClient
+from services.clients.registry import RegistryClient
 from services.runtime.channels import Channels
 from services.runtime.settings import EmulatedLink
 

@@ -4,8 +4,9 @@ from typing import Literal
 
 from core.cluster import Cluster, Member, ServerRecord
 from core.deployment import ComponentRun
+from core.documents import decode
 from core.errors import InvalidArgumentError
-from core.problem import Link
+from core.problem import Link, SolverOptions
 from core.profiles import ModelProfilerSettings, Power, ServerState
 from partita.v1 import registry_pb2, types_pb2
 
@@ -193,3 +194,13 @@ def from_profiler_settings(settings: ModelProfilerSettings) -> types_pb2.Profile
         excluded_layers=settings.excluded_layers,
         noise_samples=settings.noise_samples,
     )
+
+
+def solver_options(solver: str, time_limit_seconds: float | None) -> SolverOptions:
+    """Options from a request; an empty solver is the default one.
+
+    Raises:
+        InvalidDocumentError: unknown solver or a time limit that is not positive.
+    """
+    fields = {"solver": solver} if solver else {}
+    return decode({**fields, "time_limit_seconds": time_limit_seconds}, SolverOptions, "solver options")

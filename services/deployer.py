@@ -11,14 +11,14 @@ from deployer.profiling import Profiling
 from deployer.records import ModelRecord, Records
 from model_pool.admission import AdmittedModel, admit
 from partita.v1 import deployer_pb2, deployer_pb2_grpc
+from services.clients.model_divider import ModelDividerClient
+from services.clients.model_pool import ModelPoolClient
+from services.clients.model_profiler import ModelProfilerClient
+from services.clients.nodes import NodeClients
+from services.clients.optimizer import OptimizerClient
+from services.clients.registry import RegistryClient
 from services.convert import from_link, from_server, to_profiler_settings
 from services.deployer_convert import from_deployment, from_model, from_plan_summary, from_profiles, to_wishes
-from services.model_divider import ModelDividerClient
-from services.model_pool import ModelPoolClient
-from services.model_profiler import ModelProfilerClient
-from services.nodes import NodeClients
-from services.optimizer import OptimizerClient
-from services.registry import RegistryClient
 from services.runtime.channels import Channels
 from services.runtime.errors import Context
 from services.runtime.events import responses

@@ -6,8 +6,7 @@ from deployer.planning import PlanWishes
 from deployer.profiling import Profiles
 from deployer.records import DeploymentRecord, ModelRecord, PlanRecord
 from partita.v1 import deployer_pb2
-from services.convert import from_link, to_profiler_settings
-from services.optimizer import solver_options
+from services.convert import from_link, solver_options, to_profiler_settings
 from services.runtime.streams import from_spec
 
 

@@ -4,19 +4,17 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-import grpc
-
 from core.documents import dumps, loads
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
 from core.progress import Progress
 from partita.v1 import exec_profiler_pb2, exec_profiler_pb2_grpc
 from profilers.execution import profile_execution
 from profilers.server_monitor import fingerprint
+from services.clients.model_pool import ModelPoolClient
 from services.membership import membership
-from services.model_pool import ModelPoolClient
 from services.runtime.channels import Channels
-from services.runtime.errors import Context, typed_errors
-from services.runtime.events import responses, result_of
+from services.runtime.errors import Context
+from services.runtime.events import responses
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.worker import run_in_process
@@ -46,20 +44,6 @@ class ExecProfilerServicer(exec_profiler_pb2_grpc.ExecProfilerServicer):
             lambda step: exec_profiler_pb2.ProfileExecutionResponse(progress=step),
             lambda result: exec_profiler_pb2.ProfileExecutionResponse(profile=dumps(result)),
         )
-
-
-class ExecProfilerClient:
-    """One server's ExecProfiler."""
-
-    def __init__(self, channel: grpc.aio.Channel, server: str) -> None:
-        self._stub = exec_profiler_pb2_grpc.ExecProfilerStub(channel)
-        self._peer = f"ExecProfiler of server {server!r}"
-
-    async def profile_execution(self, profile: ModelProfile, progress: Progress) -> ExecutionProfile:
-        """Measure a model that is in the pool."""
-        request = exec_profiler_pb2.ProfileExecutionRequest(model_profile=dumps(profile))
-        with typed_errors(self._peer):
-            return loads((await result_of(self._stub.ProfileExecution(request), progress)).profile, ExecutionProfile)
 
 
 def exec_profiler_service(settings: Settings) -> Service:

@@ -3,27 +3,22 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-import grpc
-
 from core.deployment import ComponentRun, DeploymentVersion, RequestKey
-from core.documents import dumps, loads
+from core.documents import loads
 from core.errors import InvalidArgumentError
 from core.tensors import Array, TensorSpec, check_spec
 from frontend.front_end import Answer, FrontEnd
 from partita.v1 import front_end_pb2, front_end_pb2_grpc
+from services.clients.inferencer import InferencerClient
 from services.convert import from_component_run
-from services.inferencer import InferencerClient
 from services.membership import membership
 from services.runtime.channels import Channels
-from services.runtime.errors import Context, typed_errors
+from services.runtime.errors import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.shaping import LinkShaper
 from services.runtime.streams import TensorsAssembly, tensor_parts
 from services.transfers import TensorSender, receive_tensor
-
-CALL_TIMEOUT_SECONDS = 10.0
-DRAIN_TIMEOUT_SECONDS = 600.0
 
 
 class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
@@ -98,32 +93,6 @@ def _report(answer: Answer) -> front_end_pb2.InferReport:
         seconds=answer.seconds,
         runs=map(from_component_run, answer.runs),
     )
-
-
-class FrontEndClient:
-    """One device's FrontEnd, as the Deployer uses it."""
-
-    def __init__(self, channel: grpc.aio.Channel, server: str) -> None:
-        self._stub = front_end_pb2_grpc.FrontEndStub(channel)
-        self._peer = f"FrontEnd of server {server!r}"
-
-    async def activate(self, version: DeploymentVersion) -> None:
-        """Make a version the current one."""
-        with typed_errors(self._peer):
-            request = front_end_pb2.ActivateRequest(version=dumps(version))
-            await self._stub.Activate(request, timeout=CALL_TIMEOUT_SECONDS)
-
-    async def deactivate(self, deployment: str) -> None:
-        """Take no more requests for a deployment."""
-        with typed_errors(self._peer):
-            request = front_end_pb2.DeactivateRequest(deployment=deployment)
-            await self._stub.Deactivate(request, timeout=CALL_TIMEOUT_SECONDS)
-
-    async def drain(self, deployment: str, version: int) -> None:
-        """Wait until no request of a version is under way."""
-        with typed_errors(self._peer):
-            request = front_end_pb2.DrainRequest(deployment=deployment, version=version)
-            await self._stub.Drain(request, timeout=DRAIN_TIMEOUT_SECONDS)
 
 
 class Inferencers:

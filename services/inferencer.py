@@ -3,26 +3,20 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-import grpc
-
-from core.deployment import ComponentRun, DeploymentVersion, RequestKey
-from core.documents import dumps, loads
-from core.progress import Progress
+from core.deployment import DeploymentVersion, RequestKey
+from core.documents import loads
 from inferencer.inferencer import Inferencer
 from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
-from services.convert import from_component_run, to_component_run
+from services.clients.model_pool import ModelPoolClient
+from services.convert import from_component_run
 from services.membership import membership
-from services.model_pool import ModelPoolClient
 from services.runtime.channels import Channels
-from services.runtime.errors import Context, typed_errors
+from services.runtime.errors import Context
 from services.runtime.events import responses
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.shaping import LinkShaper
 from services.transfers import TensorSender, receive_tensor
-
-CALL_TIMEOUT_SECONDS = 10.0
-PREPARE_TIMEOUT_SECONDS = 600.0
 
 
 class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
@@ -60,41 +54,6 @@ class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
         key, name, array = await receive_tensor(request_iterator, self._inferencer.expected, self._tensor_limit_bytes)
         await self._inferencer.receive(key, name, array)
         return inferencer_pb2.TransferResponse()
-
-
-class InferencerClient:
-    """One server's Inferencer."""
-
-    def __init__(self, channel: grpc.aio.Channel, server: str) -> None:
-        self._stub = inferencer_pb2_grpc.InferencerStub(channel)
-        self._peer = f"Inferencer of server {server!r}"
-
-    async def prepare(self, version: DeploymentVersion, progress: Progress) -> None:
-        """Have the server fetch, load and warm its components."""
-        with typed_errors(self._peer):
-            call = self._stub.Prepare(
-                inferencer_pb2.PrepareRequest(version=dumps(version)), timeout=PREPARE_TIMEOUT_SECONDS
-            )
-            async for response in call:
-                if response.HasField("progress"):
-                    progress(response.progress.fraction, response.progress.message)
-
-    async def release(self, deployment: str, version: int) -> None:
-        """Have the server let go of a version."""
-        with typed_errors(self._peer):
-            request = inferencer_pb2.ReleaseRequest(deployment=deployment, version=version)
-            await self._stub.Release(request, timeout=CALL_TIMEOUT_SECONDS)
-
-    async def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
-        """Have the server do its part in a request; the caller's timeout bounds it."""
-        request = inferencer_pb2.RunRequest(deployment=key.deployment, version=key.version, request_id=key.request_id)
-        with typed_errors(self._peer):
-            call = self._stub.Run(request)
-            try:
-                async for response in call:
-                    yield to_component_run(response.run)
-            finally:
-                call.cancel()
 
 
 def inferencer_service(settings: Settings) -> Service:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from core.cluster import ROLES, Member
 from core.errors import InvalidArgumentError, NotFoundError, PartitaError
 from core.profiles import ServerState
-from services.registry import RegistryClient
+from services.clients.registry import RegistryClient
 from services.runtime.channels import Channels
 from services.runtime.server import Binding
 from services.runtime.settings import Settings

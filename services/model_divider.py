@@ -3,8 +3,6 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-import grpc
-
 from core.deployment import Division
 from core.documents import dumps, loads
 from core.plan import Plan
@@ -12,10 +10,10 @@ from core.profiles import ModelProfile
 from core.progress import Progress, part
 from model_divider.divide import divide
 from partita.v1 import model_divider_pb2, model_divider_pb2_grpc
-from services.model_pool import ModelPoolClient
+from services.clients.model_pool import ModelPoolClient
 from services.runtime.channels import Channels
-from services.runtime.errors import Context, typed_errors
-from services.runtime.events import responses, result_of
+from services.runtime.errors import Context
+from services.runtime.events import responses
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.worker import run_in_process
@@ -49,19 +47,6 @@ class ModelDividerServicer(model_divider_pb2_grpc.ModelDividerServicer):
             lambda step: model_divider_pb2.DivideResponse(progress=step),
             lambda division: model_divider_pb2.DivideResponse(division=dumps(division)),
         )
-
-
-class ModelDividerClient:
-    """The ModelDivider, wherever it runs."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = model_divider_pb2_grpc.ModelDividerStub(channel)
-
-    async def divide(self, plan: Plan, profile: ModelProfile, progress: Progress) -> Division:
-        """Quantise and cut; the components are in the pool afterwards."""
-        request = model_divider_pb2.DivideRequest(plan=dumps(plan), model_profile=dumps(profile))
-        with typed_errors("the ModelDivider"):
-            return loads((await result_of(self._stub.Divide(request), progress)).division, Division)
 
 
 def model_divider_service(settings: Settings) -> Service:

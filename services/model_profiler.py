@@ -3,19 +3,17 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-import grpc
-
-from core.documents import dumps, loads
-from core.profiles import ModelProfile, ModelProfilerSettings
+from core.documents import dumps
+from core.profiles import ModelProfile
 from core.progress import Progress
 from core.samples import unpack_samples
 from partita.v1 import model_profiler_pb2, model_profiler_pb2_grpc
 from profilers.model_profiler import profile_model
-from services.convert import from_profiler_settings, to_profiler_settings
-from services.model_pool import ModelPoolClient
+from services.clients.model_pool import ModelPoolClient
+from services.convert import to_profiler_settings
 from services.runtime.channels import Channels
-from services.runtime.errors import Context, typed_errors
-from services.runtime.events import responses, result_of
+from services.runtime.errors import Context
+from services.runtime.events import responses
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.worker import run_in_process
@@ -44,23 +42,6 @@ class ModelProfilerServicer(model_profiler_pb2_grpc.ModelProfilerServicer):
             lambda step: model_profiler_pb2.ProfileModelResponse(progress=step),
             lambda profile: model_profiler_pb2.ProfileModelResponse(profile=dumps(profile)),
         )
-
-
-class ModelProfilerClient:
-    """The ModelProfiler, wherever it runs."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = model_profiler_pb2_grpc.ModelProfilerStub(channel)
-
-    async def profile_model(
-        self, model_hash: str, name: str, samples_hash: str, settings: ModelProfilerSettings, progress: Progress
-    ) -> ModelProfile:
-        """Measure a model that is in the pool."""
-        request = model_profiler_pb2.ProfileModelRequest(
-            model_hash=model_hash, name=name, samples_hash=samples_hash, settings=from_profiler_settings(settings)
-        )
-        with typed_errors("the ModelProfiler"):
-            return loads((await result_of(self._stub.ProfileModel(request), progress)).profile, ModelProfile)
 
 
 def model_profiler_service(settings: Settings) -> Service:

@@ -6,29 +6,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 
-import grpc
-
 from core.errors import PartitaError, ServerUnavailableError
 from core.problem import Link
 from core.profiles import ServerState
 from core.progress import Progress
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
 from profilers.server_monitor import read_state
-from services.convert import from_link, from_state, to_link, to_state
+from services.convert import from_link, from_state
 from services.link_probe import measure_link
 from services.membership import membership
 from services.runtime.channels import Channels
-from services.runtime.errors import Context, typed_errors
+from services.runtime.errors import Context
 from services.runtime.events import Step, events
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.shaping import LinkShaper
 
 logger = logging.getLogger(__name__)
-
-CALL_TIMEOUT_SECONDS = 10.0
-LINK_TIMEOUT_SECONDS = 60.0
-"""How long a measurement may take per link, waiting for another measurement included."""
 
 
 class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
@@ -88,41 +82,6 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
             raise ServerUnavailableError(
                 f"no link from server {self._server!r} could be measured; {'; '.join(failures)}"
             )
-        return links
-
-
-class ServerMonitorClient:
-    """One server's ServerMonitor."""
-
-    def __init__(self, channel: grpc.aio.Channel, server: str) -> None:
-        self._stub = server_monitor_pb2_grpc.ServerMonitorStub(channel)
-        self._peer = f"ServerMonitor of server {server!r}"
-
-    async def get_state(self) -> ServerState:
-        """The server's state now."""
-        with typed_errors(self._peer):
-            request = server_monitor_pb2.GetStateRequest()
-            return to_state((await self._stub.GetState(request, timeout=CALL_TIMEOUT_SECONDS)).state)
-
-    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> list[Link]:
-        """Measure the links to ``targets``, server → address of its monitor; takes up to 5 seconds a link.
-
-        Returns:
-            The links, without those to targets that could not be reached.
-
-        Raises:
-            ServerUnavailableError: none of the targets could be reached.
-        """
-        links: list[Link] = []
-        with typed_errors(self._peer):
-            async for response in self._stub.MeasureLinks(
-                server_monitor_pb2.MeasureLinksRequest(targets=targets),
-                timeout=LINK_TIMEOUT_SECONDS * max(1, len(targets)),
-            ):
-                if response.HasField("progress"):
-                    progress(response.progress.fraction, response.progress.message)
-                else:
-                    links.append(to_link(response.link))
         return links
 
 

@@ -1,7 +1,7 @@
 """Streams of progress that end in a result, on both sides of a call."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from core.errors import InternalError
 from core.progress import Progress
 from partita.v1 import types_pb2
+from services.runtime.calls import ResponseStream, reading
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -70,19 +71,20 @@ async def responses(
                 yield on_result(event)
 
 
-async def result_of(call: AsyncIterable[R], progress: Progress) -> R:
-    """Read such a stream at the client: pass its progress on and return the message that is the result.
+async def result_of(call: ResponseStream[R], progress: Progress) -> R:
+    """Read such a stream at the client to its end: pass its progress on and return the message that is the result.
 
     Raises:
         InternalError: the stream ended without one.
     """
     result: R | None = None
     event: Any
-    async for event in call:
-        if event.HasField("progress"):
-            progress(event.progress.fraction, event.progress.message)
-        else:
-            result = event
+    with reading(call):
+        async for event in call:
+            if event.HasField("progress"):
+                progress(event.progress.fraction, event.progress.message)
+            else:
+                result = event
     if result is None:
         raise InternalError("the call ended without a result; see the server's log")
     return result

@@ -12,6 +12,9 @@ from partita.v1 import types_pb2
 CHUNK_BYTES = 2**20
 """Bytes of one chunk."""
 
+BLOB_LIMIT_BYTES = 2**32
+"""Largest blob; models and tensors have lower limits where they come in."""
+
 
 def chunks(data: bytes | memoryview) -> Iterator[types_pb2.Chunk]:
     """Cut ``data`` into chunks that follow each other."""

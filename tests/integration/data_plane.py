@@ -19,9 +19,11 @@ from model_divider.divide import divide
 from model_divider.quantize import calibrate
 from model_pool.admission import admit
 from partita.v1 import front_end_pb2, front_end_pb2_grpc, inferencer_pb2_grpc
+from services.clients.inferencer import InferencerClient
+from services.clients.model_pool import ModelPoolClient
 from services.front_end import FrontEndServicer, Inferencers
-from services.inferencer import InferencerClient, InferencerServicer
-from services.model_pool import ModelPoolClient, model_pool_service
+from services.inferencer import InferencerServicer
+from services.model_pool import model_pool_service
 from services.runtime.channels import Channels
 from services.runtime.errors import typed_errors
 from services.runtime.server import Binding, serving

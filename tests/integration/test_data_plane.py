@@ -18,7 +18,7 @@ from core.errors import (
     TooLargeError,
 )
 from partita.v1 import front_end_pb2, inferencer_pb2, inferencer_pb2_grpc, types_pb2
-from services.inferencer import InferencerClient
+from services.clients.inferencer import InferencerClient
 from services.runtime.errors import typed_errors
 from services.runtime.streams import from_spec, spec_of, tensor_parts
 from tests.integration.data_plane import DataPlane, data_plane, largest_difference

@@ -9,8 +9,9 @@ import pytest
 from core.cluster import Cluster, Member
 from core.errors import InvalidArgumentError, ServerUnavailableError
 from core.profiles import Power, ServerState
+from services.clients.registry import RegistryClient
 from services.membership import membership
-from services.registry import RegistryClient, registry_service
+from services.registry import registry_service
 from services.runtime.channels import Channels
 from services.runtime.server import Binding, Service, serving
 from services.runtime.settings import Settings

@@ -8,7 +8,8 @@ import pytest
 
 from core.errors import CorruptDataError, InvalidArgumentError, NotFoundError
 from partita.v1 import model_pool_pb2, model_pool_pb2_grpc, types_pb2
-from services.model_pool import ModelPoolClient, model_pool_service
+from services.clients.model_pool import ModelPoolClient
+from services.model_pool import model_pool_service
 from services.runtime.channels import Channels
 from services.runtime.server import serving
 from services.runtime.settings import Settings

@@ -14,7 +14,8 @@ from core.errors import (
 from core.problem import Link
 from core.profiles import Power, ServerState
 from partita.v1 import registry_pb2, registry_pb2_grpc, types_pb2
-from services.registry import RegistryClient, registry_service
+from services.clients.registry import RegistryClient
+from services.registry import registry_service
 from services.runtime.channels import Channels
 from services.runtime.errors import typed_errors
 from services.runtime.server import serving

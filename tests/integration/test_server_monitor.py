@@ -8,11 +8,13 @@ import pytest
 from core.errors import ServerUnavailableError
 from core.progress import no_progress
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
-from services.registry import RegistryClient, registry_service
+from services.clients.registry import RegistryClient
+from services.clients.server_monitor import ServerMonitorClient
+from services.registry import registry_service
 from services.runtime.channels import Channels
 from services.runtime.server import serving
 from services.runtime.settings import EmulatedLink, Settings
-from services.server_monitor import ServerMonitorClient, server_monitor_service
+from services.server_monitor import server_monitor_service
 
 NOWHERE = "127.0.0.1:1"
 

@@ -1,10 +1,10 @@
 """Reaches the per-server services by address."""
 
-from services.exec_profiler import ExecProfilerClient
-from services.front_end import FrontEndClient
-from services.inferencer import InferencerClient
+from services.clients.exec_profiler import ExecProfilerClient
+from services.clients.front_end import FrontEndClient
+from services.clients.inferencer import InferencerClient
+from services.clients.server_monitor import ServerMonitorClient
 from services.runtime.channels import Channels
-from services.server_monitor import ServerMonitorClient
 
 
 class NodeClients:

@@ -1,0 +1,26 @@
+"""Calls the Optimizer."""
+
+import grpc
+
+from core.documents import dumps, loads
+from core.plan import Plan
+from core.problem import Problem, SolverOptions
+from core.progress import Progress
+from partita.v1 import optimizer_pb2, optimizer_pb2_grpc
+from services.runtime.errors import typed_errors
+from services.runtime.events import result_of
+
+
+class OptimizerClient:
+    """The Optimizer, wherever it runs."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = optimizer_pb2_grpc.OptimizerStub(channel)
+
+    async def optimize(self, problem: Problem, options: SolverOptions, progress: Progress) -> Plan:
+        """Find the best plan; cancelling ends the solver."""
+        request = optimizer_pb2.OptimizeRequest(
+            problem=dumps(problem), solver=options.solver, time_limit_seconds=options.time_limit_seconds
+        )
+        with typed_errors("the Optimizer"):
+            return loads((await result_of(self._stub.Optimize(request), progress)).plan, Plan)

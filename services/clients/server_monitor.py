@@ -1,0 +1,52 @@
+"""Calls a server's ServerMonitor."""
+
+from collections.abc import Mapping
+
+import grpc
+
+from core.problem import Link
+from core.profiles import ServerState
+from core.progress import Progress
+from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc
+from services.convert import to_link, to_state
+from services.runtime.calls import reading
+from services.runtime.errors import typed_errors
+
+CALL_TIMEOUT_SECONDS = 10.0
+
+LINK_TIMEOUT_SECONDS = 60.0
+"""How long a measurement may take per link, waiting for another measurement included."""
+
+
+class ServerMonitorClient:
+    """One server's ServerMonitor."""
+
+    def __init__(self, channel: grpc.aio.Channel, server: str) -> None:
+        self._stub = server_monitor_pb2_grpc.ServerMonitorStub(channel)
+        self._peer = f"ServerMonitor of server {server!r}"
+
+    async def get_state(self) -> ServerState:
+        """The server's state now."""
+        with typed_errors(self._peer):
+            request = server_monitor_pb2.GetStateRequest()
+            return to_state((await self._stub.GetState(request, timeout=CALL_TIMEOUT_SECONDS)).state)
+
+    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> list[Link]:
+        """Measure the links to ``targets``, server → address of its monitor; takes up to 5 seconds a link.
+
+        Returns:
+            The links, without those to targets that could not be reached.
+
+        Raises:
+            ServerUnavailableError: none of the targets could be reached.
+        """
+        links: list[Link] = []
+        request = server_monitor_pb2.MeasureLinksRequest(targets=targets)
+        timeout = LINK_TIMEOUT_SECONDS * max(1, len(targets))
+        with typed_errors(self._peer), reading(self._stub.MeasureLinks(request, timeout=timeout)) as call:
+            async for response in call:
+                if response.HasField("progress"):
+                    progress(response.progress.fraction, response.progress.message)
+                else:
+                    links.append(to_link(response.link))
+        return links
