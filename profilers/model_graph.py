@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 import onnx
@@ -14,6 +14,7 @@ from core.profiles import ModelProfilerSettings
 from core.tensors import DTYPES, TensorSpec
 from model_divider.quantize import QUANTIZABLE_OPERATORS
 from profilers.flops import node_flops
+from profilers.node_inputs import bodies, consumed_names
 
 
 def read_graph(model: onnx.ModelProto, name: str, settings: ModelProfilerSettings) -> ModelGraph:
@@ -83,25 +84,6 @@ def model_signature(model: onnx.ModelProto) -> tuple[tuple[TensorSpec, ...], tup
     )
 
 
-def consumed_names(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield every outer tensor and constant that a node reads, directly or in its bodies, perhaps repeatedly."""
-    yield from filter(None, node.input)
-    for body in _bodies(node):
-        own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
-        own.update(name for inner in body.node for name in inner.output)
-        for inner in body.node:
-            yield from (name for name in consumed_names(inner) if name not in own)
-        yield from (value.name for value in body.output if value.name not in own)
-
-
-def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.g
-        elif attribute.type == onnx.AttributeProto.GRAPHS:
-            yield from attribute.graphs
-
-
 def _tensor_specs(model: onnx.ModelProto) -> dict[str, TensorSpec]:
     graph = model.graph
     values = [*graph.input, *graph.value_info, *graph.output]
@@ -162,7 +144,7 @@ def _weight_bytes(tensor: onnx.TensorProto) -> int:
 
 def _body_bytes(node: onnx.NodeProto) -> int:
     total = 0
-    for body in _bodies(node):
+    for body in bodies(node):
         total += sum(_weight_bytes(tensor) for tensor in body.initializer)
         for inner in body.node:
             total += _body_bytes(inner)
