@@ -30,6 +30,7 @@ from partita.results import (
 from partita.uploads import Sample, checked_arrays, load_requests, model_bytes
 from partita.v1 import deployer_pb2, deployer_pb2_grpc
 from services.convert import to_link, to_server
+from services.runtime.calls import reading
 from services.runtime.channels import Channels
 from services.runtime.errors import typed_errors
 from services.runtime.events import result_of
@@ -256,8 +257,9 @@ class Client:
         """
         info = await self.deployment_info(name)
         data = bytearray()
-        with typed_errors(self._peer):
-            async for response in self._stub.GetWholeModel(deployer_pb2.GetWholeModelRequest(name=name)):
+        request = deployer_pb2.GetWholeModelRequest(name=name)
+        with typed_errors(self._peer), reading(self._stub.GetWholeModel(request)) as call:
+            async for response in call:
                 if response.chunk.offset != len(data):
                     raise InternalError(f"{self._peer} sent a chunk of model {name!r} out of order; see its log")
                 data += response.chunk.data

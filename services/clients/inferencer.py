@@ -9,6 +9,7 @@ from core.documents import dumps
 from core.progress import Progress
 from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
 from services.convert import to_component_run
+from services.runtime.calls import reading
 from services.runtime.errors import typed_errors
 
 CALL_TIMEOUT_SECONDS = 10.0
@@ -25,10 +26,8 @@ class InferencerClient:
 
     async def prepare(self, version: DeploymentVersion, progress: Progress) -> None:
         """Have the server fetch, load and warm its components."""
-        with typed_errors(self._peer):
-            call = self._stub.Prepare(
-                inferencer_pb2.PrepareRequest(version=dumps(version)), timeout=PREPARE_TIMEOUT_SECONDS
-            )
+        request = inferencer_pb2.PrepareRequest(version=dumps(version))
+        with typed_errors(self._peer), reading(self._stub.Prepare(request, timeout=PREPARE_TIMEOUT_SECONDS)) as call:
             async for response in call:
                 if response.HasField("progress"):
                     progress(response.progress.fraction, response.progress.message)
@@ -42,10 +41,6 @@ class InferencerClient:
     async def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
         """Have the server do its part in a request; the caller's timeout bounds it."""
         request = inferencer_pb2.RunRequest(deployment=key.deployment, version=key.version, request_id=key.request_id)
-        with typed_errors(self._peer):
-            call = self._stub.Run(request)
-            try:
-                async for response in call:
-                    yield to_component_run(response.run)
-            finally:
-                call.cancel()
+        with typed_errors(self._peer), reading(self._stub.Run(request)) as call:
+            async for response in call:
+                yield to_component_run(response.run)

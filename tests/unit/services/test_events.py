@@ -5,7 +5,7 @@ from contextlib import aclosing
 import pytest
 
 from core.errors import InternalError, NotFoundError
-from core.progress import Progress
+from core.progress import Progress, no_progress
 from partita.v1 import optimizer_pb2, types_pb2
 from services.runtime.events import Step, events, responses, result_of
 
@@ -98,9 +98,19 @@ async def test_cancelling_the_reader_cancels_the_work() -> None:
     assert ended.is_set()
 
 
-async def wire(*responses: optimizer_pb2.OptimizeResponse) -> AsyncIterator[optimizer_pb2.OptimizeResponse]:
-    for response in responses:
-        yield response
+class Call:
+    """A call that is answered by the stream of a handler."""
+
+    def __init__(self, responses: AsyncIterator[optimizer_pb2.OptimizeResponse]) -> None:
+        self._responses = responses
+        self.cancelled = False
+
+    def __aiter__(self) -> AsyncIterator[optimizer_pb2.OptimizeResponse]:
+        return self._responses
+
+    def cancel(self) -> bool:
+        self.cancelled = True
+        return True
 
 
 async def test_the_client_gets_progress_and_result() -> None:
@@ -114,11 +124,26 @@ async def test_the_client_gets_progress_and_result() -> None:
         lambda step: optimizer_pb2.OptimizeResponse(progress=step),
         lambda plan: optimizer_pb2.OptimizeResponse(plan=plan),
     )
-    assert (await result_of(stream, lambda *step: steps.append(step))).plan == "plan"
+    assert (await result_of(Call(stream), lambda *step: steps.append(step))).plan == "plan"
     assert steps == [(0.5, "half")]
 
 
 async def test_a_stream_without_result_is_an_error() -> None:
-    progress = types_pb2.Progress(fraction=0.5, message="half")
+    async def half() -> AsyncIterator[optimizer_pb2.OptimizeResponse]:
+        yield optimizer_pb2.OptimizeResponse(progress=types_pb2.Progress(fraction=0.5, message="half"))
+
     with pytest.raises(InternalError, match="without a result"):
-        await result_of(wire(optimizer_pb2.OptimizeResponse(progress=progress)), lambda *_: None)
+        await result_of(Call(half()), no_progress)
+
+
+async def test_the_call_ends_with_its_reader() -> None:
+    def stop(fraction: float, message: str) -> None:
+        raise KeyError(message)
+
+    async def half() -> AsyncIterator[optimizer_pb2.OptimizeResponse]:
+        yield optimizer_pb2.OptimizeResponse(progress=types_pb2.Progress(fraction=0.5, message="half"))
+
+    call = Call(half())
+    with pytest.raises(KeyError, match="half"):
+        await result_of(call, stop)
+    assert call.cancelled
