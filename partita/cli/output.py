@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -16,10 +16,11 @@ from rich.table import Table
 from core.documents import encode
 from core.progress import Progress
 
-LINE_SECONDS = 2.0
+LINE_SECONDS = 5.0
 """Least time between two lines of progress where there is no terminal to draw a bar on."""
 
-out = Console(highlight=False)
+# Where there is no terminal, nothing is cut off or wrapped.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 err = Console(stderr=True, highlight=False)
 
 
@@ -42,7 +43,8 @@ def table(*columns: str, title: str | None = None) -> Table:
     """An empty table; columns whose heading begins with ``>`` are aligned to the right."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        made.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
     return made
 
 

@@ -1,0 +1,123 @@
+"""The demo's steps, one after the other."""
+
+import asyncio
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.graph import GENERATOR
+from core.plan import Plan
+from core.problem import Problem
+from core.profiles import RuntimeSettings
+from core.tensors import Array
+from examples.demo_cluster import PROFILING, SERVERS, WISHES, privacy_rule
+from examples.text_detection import INPUT, INPUT_SHAPE, draw_boxes, model_path, page, photos, text_boxes, to_input
+from inferencer.session import Session
+from partita import aio, units
+from partita.cli.models import print_profiles
+from partita.cli.output import out, progress_bar, table
+from partita.cli.plan_table import plan_view
+from partita.cluster import embedded_cluster
+from partita.pictures import draw_plan
+from partita.results import InferReport
+
+OUTPUT = Path("demo-output")
+"""Where the pictures go."""
+
+REQUESTS = 7
+"""How many requests the measured latency is the median of."""
+
+
+async def run() -> None:
+    """Start a cluster, bring a model to it, and let it find text in a picture."""
+    _step("Starting the control services, a device, an edge and a cloud server")
+    async with embedded_cluster(SERVERS) as cluster, aio.connect(cluster.address) as client:
+        out.print(f"control services at {cluster.address}")
+        await _demonstrate(client)
+        _step("Stopping")
+
+
+async def _demonstrate(client: aio.Client) -> None:
+    _step("Loading PP-OCRv4 text detection, with photos to calibrate int8 layers")
+    samples = [to_input(photo) for photo in photos()]
+    with progress_bar("load") as progress:
+        model = await client.load(model_path(), "text-detection", {INPUT: INPUT_SHAPE}, samples, progress)
+
+    _step("Profiling: the model and its noise, every layer on every server, every link")
+    with progress_bar("profile") as progress:
+        profiles = await client.profile(model, progress=progress, **PROFILING)
+    print_profiles(profiles)
+
+    graph = profiles.model.graph
+    first = next(name for name in graph.topological_order if GENERATOR in graph.digraph.pred[name])
+    _step(f"Planning, with one rule: {first}, the layer that sees the picture, stays on the device")
+    with progress_bar("plan") as progress:
+        plan = await client.plan(model, progress=progress, **WISHES, **privacy_rule(first))
+    problem = await client.problem(plan.id or "")
+    out.print(plan_view(plan))
+
+    _step("Deploying: quantising, cutting, and warming the parts on their servers")
+    with progress_bar("deploy") as progress:
+        deployment = await client.deploy(plan, progress=progress)
+    out.print(f"{deployment.name} version {deployment.info.version} answers at {deployment.info.front_end_address}")
+
+    _step(f"Sending {REQUESTS} requests")
+    image = page()
+    inputs = to_input(image)
+    reports: list[InferReport] = []
+    seen: list[float] = []
+    with progress_bar("infer") as progress:
+        for index in range(REQUESTS):
+            progress(index / REQUESTS, f"request {index + 1} of {REQUESTS}")
+            start = time.perf_counter()
+            outputs, report = await deployment.infer_with_report(inputs)
+            seen.append(time.perf_counter() - start)
+            reports.append(report)
+    whole = await deployment.whole_model()
+    same, floating = await asyncio.to_thread(_run_locally, whole, inputs)
+    _compare(plan, reports, seen, outputs, same, floating)
+    _draw(plan, problem, image, next(iter(outputs.values())))
+    await deployment.undeploy()
+
+
+def _run_locally(whole: bytes, inputs: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Answers of the plan's own int8 model, undivided, and of the float model, both run right here."""
+    settings = RuntimeSettings()
+    return Session(whole, settings).run(inputs), Session(model_path().read_bytes(), settings).run(inputs)
+
+
+def _compare(
+    plan: Plan,
+    reports: list[InferReport],
+    seen: list[float],
+    outputs: dict[str, Array],
+    same: dict[str, Array],
+    floating: dict[str, Array],
+) -> None:
+    assert plan.predicted is not None  # noqa: S101 - the plan was deployed
+    largest = max(float(np.abs(outputs[name] - same[name]).max()) for name in outputs)
+    noise = statistics.mean(float(np.abs(outputs[name] - floating[name]).mean()) for name in outputs)
+    measured = statistics.median(report.seconds for report in reports)
+    shown = table("", ">predicted", ">measured", "")
+    shown.add_row("latency", units.seconds(plan.predicted.latency_seconds), units.seconds(measured), "median")
+    shown.add_row("latency, seen from here", "", units.seconds(statistics.median(seen)), "median")
+    shown.add_row("noise", f"{plan.predicted.noise:.2g}", f"{noise:.2g}", "mean difference from the float model")
+    shown.add_row("difference", "0", f"{largest:.2g}", "largest, from the same int8 model run whole")
+    out.print(shown)
+
+
+def _draw(plan: Plan, problem: Problem, image: Image.Image, probabilities: Array) -> None:
+    OUTPUT.mkdir(exist_ok=True)
+    boxes = text_boxes(probabilities)
+    draw_boxes(image, boxes).save(OUTPUT / "text.png")
+    draw_plan(plan, OUTPUT / "plan.png", problem)
+    _step(f"Found {len(boxes)} lines of text")
+    out.print(f"{OUTPUT / 'text.png'}  the page with its text boxes")
+    out.print(f"{OUTPUT / 'plan.png'}  the plan")
+
+
+def _step(title: str) -> None:
+    out.print(f"\n[bold]{title}[/bold]")
