@@ -3,6 +3,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,12 @@ from services.runtime.settings import Settings
 
 STATE = ServerState("edge", "f1", "a machine", "kernel", 10, 5, 0.5, Power(1.0, 2.0))
 LEASE = Settings(lease_seconds=0.6)
+
+
+@pytest.fixture(autouse=True)
+def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Registry keeps links in a directory below the current one."""
+    monkeypatch.chdir(tmp_path)
 
 
 def node(registry: str, **changes: str) -> Settings:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,12 @@ from services.runtime.settings import Settings
 
 EDGE = Member("edge", "edge", "server_monitor", "10.0.0.2:1", "example.org:1", "m1")
 STATE = ServerState("edge", "f1", "a machine", "kernel", 10, 5, 0.5, Power(1.0, 2.0, 0.5, "measured"))
+
+
+@pytest.fixture(autouse=True)
+def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Registry keeps links in a directory below the current one."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -135,6 +142,17 @@ async def test_stopping_ends_watches_in_order() -> None:
         # It ended by itself: one that is waited for and then broken off ends in an error.
         with pytest.raises(StopAsyncIteration):
             await anext(watch)
+
+
+async def test_links_outlive_the_registry_and_members_do_not() -> None:
+    async with Channels() as channels:
+        async with serving("127.0.0.1:0", [registry_service(Settings())]) as address:
+            registry = RegistryClient(channels.to(address))
+            await registry.register(EDGE)
+            await registry.report_links([Link("edge", "cloud", 2e7, 0.05)])
+        async with serving("127.0.0.1:0", [registry_service(Settings())]) as address:
+            cluster = await RegistryClient(channels.to(address)).list_servers()
+    assert cluster == Cluster((), (Link("edge", "cloud", 2e7, 0.05),))
 
 
 async def test_a_registry_that_is_not_there_is_named() -> None:

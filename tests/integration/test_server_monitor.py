@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,12 @@ from services.runtime.settings import EmulatedLink, Settings
 from services.server_monitor import server_monitor_service
 
 NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Registry keeps links in a directory below the current one."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -111,8 +112,9 @@ async def test_cancelling_while_it_starts_leaves_no_process() -> None:
         assert left == []
 
 
-async def test_many_that_wait_leave_threads_for_others() -> None:
-    waiting = [asyncio.Event() for _ in range(10)]
+async def test_those_that_wait_leave_threads_for_others() -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    waiting = [asyncio.Event() for _ in range(2)]
     tasks = [
         asyncio.create_task(run_in_process(wait_a_while, progress=lambda *_, event=event: event.set()))
         for event in waiting
