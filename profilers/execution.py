@@ -115,7 +115,7 @@ def _scale(raw: Mapping[str, float], whole: float) -> dict[str, float]:
     total = sum(raw.values())
     if total <= 0:
         return dict.fromkeys(raw, whole / max(1, len(raw)))
-    return {name: seconds * whole / total for name, seconds in raw.items()}
+    return {name: seconds / total * whole for name, seconds in raw.items()}
 
 
 def _runs(seconds: float) -> int:
