@@ -17,6 +17,7 @@ def consumed_names(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs that a control-flow node carries."""
     """Yield the bodies (If, Loop, Scan) that a node has."""
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
