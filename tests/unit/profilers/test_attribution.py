@@ -1,6 +1,6 @@
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.graph import Layer, ModelGraph, Tensor
@@ -60,6 +60,7 @@ def test_one_node_for_the_whole_model_is_divided_by_flops():
     assert attribute_seconds(nodes, chain(4, 0, 5, 1)) == {"/0": 4.0, "/1": 0.0, "/2": 5.0, "/3": 1.0}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_time_is_neither_lost_nor_made(data):
     count = data.draw(st.integers(1, 8))

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.documents import dumps, loads
@@ -19,6 +19,7 @@ def graph_of(quantizable: list[bool]) -> ModelGraph:
     return ModelGraph("layers", layers, ())
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_corrected_times_sum_to_the_measured_wholes(data):
     quantizable = data.draw(st.lists(st.booleans(), min_size=1, max_size=8))

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidArgumentError
@@ -11,6 +11,7 @@ SPEEDS = st.floats(1e4, 1e10)
 ROUND_TRIPS = st.floats(1e-5, 0.5)
 
 
+@settings(deadline=None)
 @given(SPEEDS, ROUND_TRIPS, SIZES, st.integers(1, 5))
 def test_an_exact_link_is_recovered(speed, rtt, sizes, repetitions):
     link = Link("device", "edge", speed, rtt)
@@ -20,6 +21,7 @@ def test_an_exact_link_is_recovered(speed, rtt, sizes, repetitions):
         assert found.seconds(size) == pytest.approx(link.seconds(size), rel=1e-6)
 
 
+@settings(deadline=None)
 @given(SPEEDS, ROUND_TRIPS, st.floats(2, 1000), st.integers(0, 4))
 def test_one_outlier_does_not_count(speed, rtt, factor, position):
     link = Link("device", "edge", speed, rtt)
@@ -31,6 +33,7 @@ def test_one_outlier_does_not_count(speed, rtt, factor, position):
     assert found.seconds(1_000_000) == pytest.approx(link.seconds(1_000_000), rel=1e-6)
 
 
+@settings(deadline=None)
 @given(SPEEDS, ROUND_TRIPS, SIZES, st.randoms(use_true_random=False))
 def test_noise_on_the_times_moves_the_prediction_no_further(speed, rtt, sizes, random):
     link = Link("device", "edge", speed, rtt)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidModelError, InvalidTensorError
@@ -13,6 +13,7 @@ from tests.unit.models import Builder, chain_model, random_inputs, residual_mode
 from tests.unit.profilers.shapes import shaped
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 200), st.integers(0, 2**16))
 def test_masks_are_distinct_and_include_singles_and_all(layers, samples, seed):
     masks = draw_masks(layers, samples, seed)
