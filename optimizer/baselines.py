@@ -5,11 +5,12 @@ set the limits allow; for cuts every position and pair of servers is tried with 
 plan's own int8 layers, and the most promising ones then get their best set (``optimizer.quantized_sets``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from core.cost import predict, weighted_objective
+from core.cost import weighted_objective
 from core.plan import Baseline, Normalization
 from core.problem import Problem
 from optimizer.cuts import CutCosts, Cuts, Vector
@@ -31,55 +32,48 @@ def single_server_placements(problem: Problem) -> dict[str, dict[str, str]]:
     }
 
 
-def single_server_solutions(problem: Problem) -> list[Solution]:
-    """Every single-server placement without int8 layers that needs no missing link; limits are not checked."""
-    placements = single_server_placements(problem).values()
-    predictions = ((placement, predict(problem, placement, ())) for placement in placements)
-    return [Solution(placement, frozenset(), found) for placement, found in predictions if found is not None]
+@dataclass(frozen=True)
+class SimplePlan:
+    """A feasible plan of a simple kind and its placement in words."""
+
+    summary: str
+    solution: Solution
 
 
-def baselines(
-    problem: Problem, normalization: Normalization, goal: Weights, quantized: frozenset[str]
-) -> tuple[Mapping[str, Baseline], list[Solution]]:
-    """The baselines ``device_only``, ``best_single_server`` and ``best_single_cut``.
+def simple_plans(problem: Problem, goal: Weights, quantized: frozenset[str]) -> dict[str, SimplePlan | None]:
+    """The best ``device_only``, ``best_single_server`` and ``best_single_cut``; ``None`` where none is feasible.
 
     Args:
-        normalization: of the plan, for the objectives.
         goal: what ranks plans.
-        quantized: the plan's int8 layers.
-
-    Returns:
-        The baselines, and the placements behind those that are feasible.
+        quantized: the int8 layers of the plan to compare with.
     """
     sets = QuantizedSets(problem, quantized)
-    single = {server: sets.best(placement, goal) for server, placement in single_server_placements(problem).items()}
-    device_only = single.get(problem.device)
-    server, best_single = _best(goal, single.items())
-    cut_name, best_cut = _best(
-        goal, ((name, sets.best(placement, goal)) for name, placement in _best_cuts(problem, goal, quantized).items())
-    )
-    found = {
-        "device_only": _baseline(problem, normalization, device_only, f"all on {problem.device}"),
-        "best_single_server": _baseline(problem, normalization, best_single, f"all on {server}"),
-        "best_single_cut": _baseline(problem, normalization, best_cut, cut_name),
+
+    def best(placements: Mapping[str, Mapping[str, str]]) -> SimplePlan | None:
+        found = ((summary, sets.best(placement, goal)) for summary, placement in placements.items())
+        feasible = [SimplePlan(summary, solution) for summary, solution in found if solution is not None]
+        return min(feasible, key=lambda one: value_of(goal, one.solution.prediction), default=None)
+
+    single = {f"all on {server}": placement for server, placement in single_server_placements(problem).items()}
+    device = f"all on {problem.device}"
+    return {
+        "device_only": best({device: single[device]} if device in single else {}),
+        "best_single_server": best(single),
+        "best_single_cut": best(_best_cuts(problem, goal, quantized)),
     }
-    return found, [one for one in (device_only, best_single, best_cut) if one is not None]
 
 
-def _best(goal: Weights, named: Iterable[tuple[str, Solution | None]]) -> tuple[str, Solution | None]:
-    feasible = [(name, one) for name, one in named if one is not None]
-    return min(feasible, key=lambda pair: value_of(goal, pair[1].prediction), default=("", None))
-
-
-def _baseline(problem: Problem, normalization: Normalization, solution: Solution | None, summary: str) -> Baseline:
-    if solution is None:
+def baseline(problem: Problem, normalization: Normalization, simple: SimplePlan | None) -> Baseline:
+    """Describe a simple plan, its objective normalised like the plan's own."""
+    if simple is None:
         return Baseline()
-    count = len(solution.quantized)
+    count = len(simple.solution.quantized)
+    prediction = simple.solution.prediction
     return Baseline(
-        objective=weighted_objective(problem, normalization, solution.prediction),
-        latency_seconds=solution.prediction.latency_seconds,
-        energy_joules=solution.prediction.energy_joules,
-        placement_summary=summary + (f", {count} layers in int8" if count else ""),
+        objective=weighted_objective(problem, normalization, prediction),
+        latency_seconds=prediction.latency_seconds,
+        energy_joules=prediction.energy_joules,
+        placement_summary=simple.summary + (f", {count} layers in int8" if count else ""),
     )
 
 

@@ -14,6 +14,9 @@ from optimizer.solution import Method
 
 UNFINISHED = "no placement meets all limits together; the time limit left no room to find out which one is to blame"
 
+LONGEST_SECONDS = 10.0
+"""Time given to finding one least attainable value; where it does not suffice, its proven bound is told."""
+
 
 def layer_without_server(problem: Problem) -> str | None:
     """Say which layer no server may run, or ``None`` if every layer has one."""
@@ -36,49 +39,47 @@ def explain(problem: Problem, method: Method, clock: Clock, solver: str) -> str:
         method: minimises over the problem's placements.
         solver: for the count of missing links.
     """
-    if method.minimize({}, {}, clock.share(1)).status == "infeasible":
+    if method.minimize({}, {}, _seconds(clock)).status == "infeasible":
         return _missing_links(problem, clock, solver)
     limits = caps(problem)
-    for measure, cap in limits.items():
-        least = _least(method, measure, {}, clock)
-        if least is None:
+    alone: list[tuple[str, dict[str, float]]] = [(measure, {}) for measure in limits]
+    together = [(measure, dict(list(limits.items())[:index])) for index, measure in enumerate(limits)]
+    for measure, before in alone + together:
+        cap = limits[measure]
+        reached = method.minimize({measure: 1.0}, before, _seconds(clock))
+        if reached.status == "infeasible":
+            break
+        found = math.inf if reached.solution is None else measures(reached.solution.prediction)[measure]
+        allowed = cap + TOLERANCE * abs(cap)
+        if reached.status == "optimal" and found > allowed:
+            return _sentence(measure, cap, before, in_words(measure, found))
+        if reached.lower_bound > allowed:
+            return _sentence(measure, cap, before, f"at least {in_words(measure, reached.lower_bound)}")
+        if found > allowed:
             return UNFINISHED
-        if least > cap + TOLERANCE * abs(cap):
-            return f"{measure} cannot be at most {in_words(measure, cap)}: the least attainable is " + in_words(
-                measure, least
-            )
-    before: dict[str, float] = {}
-    for measure, cap in limits.items():
-        least = _least(method, measure, before, clock)
-        if least is None:
-            return UNFINISHED
-        if least > cap + TOLERANCE * abs(cap):
-            others = " and ".join(f"{other} at most {in_words(other, value)}" for other, value in before.items())
-            return (
-                f"{measure} cannot be at most {in_words(measure, cap)} with {others}: "
-                f"the least attainable then is {in_words(measure, least)}"
-            )
-        before[measure] = cap
     return "no placement meets all limits together, though each can be met within rounding; loosen one slightly"
 
 
-def _least(method: Method, measure: str, limits: dict[str, float], clock: Clock) -> float | None:
-    outcome = method.minimize({measure: 1.0}, limits, clock.share(1))
-    if outcome.status == "optimal" and outcome.solution is not None:
-        return measures(outcome.solution.prediction)[measure]
-    return None
+def _seconds(clock: Clock) -> float:
+    return min(LONGEST_SECONDS, math.inf if (left := clock.share(1)) is None else left)
+
+
+def _sentence(measure: str, cap: float, before: Mapping[str, float], least: str) -> str:
+    others = " and ".join(f"{other} at most {in_words(other, value)}" for other, value in before.items())
+    if not before:
+        return f"{measure} cannot be at most {in_words(measure, cap)}: the least attainable is {least}"
+    return f"{measure} cannot be at most {in_words(measure, cap)} with {others}: the least attainable then is {least}"
 
 
 def _missing_links(problem: Problem, clock: Clock, solver: str) -> str:
     counted = _with_counted_links(problem)
-    solution = IntegerProgram(counted, solver).minimize({LATENCY: 1.0}, {}, clock.share(1)).solution
+    solution = IntegerProgram(counted, solver).minimize({LATENCY: 1.0}, {}, _seconds(clock)).solution
     if solution is None:
         return "every placement needs a link that is missing"
     needed = _uses_of_missing_links(problem, solution.placement)
     shown = ", ".join(f"tensor {name!r} from {source} to {target}" for name, source, target in needed[:3])
-    return f"every placement needs links that are missing, at the fewest {len(needed)} times: {shown}" + (
-        ", …" if len(needed) > 3 else ""
-    )
+    rest = f", … ({len(needed)} in all)" if len(needed) > 3 else ""
+    return f"every placement needs missing links, at the fewest for {shown}{rest}"
 
 
 def _uses_of_missing_links(problem: Problem, placement: Mapping[str, str]) -> list[tuple[str, str, str]]:

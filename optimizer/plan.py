@@ -1,18 +1,18 @@
 """From a problem to a plan: the optimizer's one public function."""
 
 import math
-from collections.abc import Iterable
 
 from core.cost import violated_limit, weighted_objective
 from core.errors import InternalError
 from core.plan import Plan
 from core.problem import Problem, SolverOptions
 from core.progress import Progress, no_progress
-from optimizer.baselines import baselines, single_server_solutions
+from optimizer.baselines import baseline, simple_plans
 from optimizer.components import plan_components
 from optimizer.infeasibility import explain, layer_without_server
 from optimizer.integer_program import IntegerProgram
-from optimizer.measures import value_of
+from optimizer.measures import ENERGY, LATENCY, value_of
+from optimizer.quantized_sets import QuantizedSets
 from optimizer.search import Clock, Search
 from optimizer.solution import Solution
 from optimizer.weighted import Weighted, minimize_weighted, ranking
@@ -43,7 +43,7 @@ def make_plan(
     if reason is None:
         progress(0.0, "building the integer program")
         method = IntegerProgram(problem, options.solver)
-        search = Search(problem, method, clock, single_server_solutions(problem))
+        search = Search(problem, method, clock, _starts(problem))
         weighted = minimize_weighted(problem, search, lambda done, message: progress(0.9 * done, message))
         if weighted is not None:
             progress(0.9, "forming components and comparing with simpler plans")
@@ -56,9 +56,10 @@ def make_plan(
 def _assembled(problem: Problem, weighted: Weighted, clock: Clock) -> Plan:
     goal, _ = ranking(problem, weighted.normalization)
     best = weighted.solution
-    simpler, solutions = baselines(problem, weighted.normalization, goal, best.quantized)
+    simple = simple_plans(problem, goal, best.quantized)
     if not weighted.proven:
-        best = _least(goal, [best, *solutions])
+        known = (one.solution for one in simple.values() if one is not None)
+        best = min((best, *known), key=lambda one: value_of(goal, one.prediction))
     limit = violated_limit(problem, best.prediction)
     if limit is not None:
         raise InternalError(f"the solver's plan breaks a limit: {limit}; try another solver and report this problem")
@@ -76,9 +77,12 @@ def _assembled(problem: Problem, weighted: Weighted, clock: Clock) -> Plan:
         placement=best.placement,
         quantized=tuple(name for name in problem.model.by_name if name in best.quantized),
         components=plan_components(problem.model, best.placement, problem.device),
-        baselines=simpler,
+        baselines={name: baseline(problem, weighted.normalization, one) for name, one in simple.items()},
     )
 
 
-def _least(goal: "dict[str, float]", solutions: Iterable[Solution]) -> Solution:
-    return min(solutions, key=lambda one: value_of(goal, one.prediction))
+def _starts(problem: Problem) -> list[Solution]:
+    """Simple plans that are good for latency or for energy: what a stopped solve can fall back on."""
+    largest = QuantizedSets(problem, frozenset()).largest
+    plans = [plan for goal in (LATENCY, ENERGY) for plan in simple_plans(problem, {goal: 1.0}, largest).values()]
+    return [plan.solution for plan in plans if plan is not None]

@@ -1,14 +1,17 @@
 """Which layers to quantise when the placement is fixed: what the baselines are compared with."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.cost import predict, violated_limit
+from core.errors import InternalError
+from core.graph import ModelGraph
 from core.plan import Prediction
 from core.problem import Problem
-from optimizer.measures import NOISE, Weights, caps, value_of
+from optimizer.measures import NOISE, Weights, caps, measures, value_of
 from optimizer.noise import ENUMERATED, TOLERANCE, Masks, all_masks, allowed_masks
 from optimizer.solution import Solution, evaluated
 
@@ -24,10 +27,18 @@ class QuantizedSets:
         self._problem = problem
         self._planned = planned
         self._layers = problem.model.quantizable
+        self._parts = {layer: _part(problem, layer) for layer in self._layers}
         self._masks: Masks | None = None
         if len(self._layers) <= ENUMERATED:
             allowed = allowed_masks(problem.noise, self._layers, problem.limits.noise)
             self._masks = all_masks(len(self._layers))[allowed]
+
+    @property
+    def largest(self) -> frozenset[str]:
+        """The set of most layers that the limit on noise allows; where sets are not enumerated, the empty one."""
+        if self._masks is None or not len(self._masks):
+            return frozenset()
+        return self._named(self._masks[np.argmax(self._masks.sum(axis=1))])
 
     def best(self, placement: Mapping[str, str], goal: Weights) -> Solution | None:
         """The set of least ``goal`` within the problem's limits; ``None`` where no set is, or a link is missing."""
@@ -46,17 +57,41 @@ class QuantizedSets:
         self, masks: Masks, placement: Mapping[str, str], goal: Weights, plain: Prediction
     ) -> Iterator[frozenset[str]]:
         # All but noise are sums over layers when the placement is fixed, so gains of single layers add up.
-        single = [evaluated(self._problem, placement, frozenset({layer})).prediction for layer in self._layers]
+        gains = [self._gains(layer, placement) for layer in self._layers]
+        start = measures(plain)
+
+        def totals(weights: Weights) -> NDArray[np.float64]:
+            columns = [sum(weight * gain[measure] for measure, weight in weights.items()) for gain in gains]
+            values: NDArray[np.float64] = masks @ np.array(columns)
+            return values + sum(weight * start[measure] for measure, weight in weights.items())
+
         allowed = np.ones(len(masks), dtype=bool)
         for measure, cap in caps(self._problem).items():
             if measure != NOISE:
-                allowed &= _totals(masks, {measure: 1.0}, plain, single) <= cap + TOLERANCE * abs(cap)
-        values = np.where(allowed, _totals(masks, goal, plain, single), np.inf)
+                allowed &= totals({measure: 1.0}) <= cap + TOLERANCE * abs(cap)
         if allowed.any():
-            yield frozenset(np.array(self._layers, dtype=object)[masks[np.argmin(values)]])
+            yield self._named(masks[np.argmin(np.where(allowed, totals(goal), np.inf))])
+
+    def _gains(self, layer: str, placement: Mapping[str, str]) -> dict[str, float]:
+        """By how much each measure changes when one layer becomes int8."""
+        part = self._parts[layer]
+        before, after = (predict(part, placement, chosen) for chosen in ((), (layer,)))
+        if before is None or after is None:
+            raise InternalError(f"layer {layer!r} sends over a missing link; please report this problem file")
+        values = measures(before)
+        return {measure: value - values[measure] for measure, value in measures(after).items()}
+
+    def _named(self, mask: Masks) -> frozenset[str]:
+        return frozenset(layer for layer, chosen in zip(self._layers, mask, strict=True) if chosen)
 
 
-def _totals(masks: Masks, goal: Weights, plain: Prediction, single: list[Prediction]) -> NDArray[np.float64]:
-    start = value_of(goal, plain)
-    values: NDArray[np.float64] = start + masks @ np.array([value_of(goal, one) - start for one in single])
-    return values
+def _part(problem: Problem, name: str) -> Problem:
+    """The problem of one layer and its consumers: all that the layer's precision has an effect on."""
+    tensors = tuple(tensor for tensor in problem.model.tensors if tensor.source == name)
+    names = {name}.union(*(tensor.consumers for tensor in tensors))
+    layers = tuple(layer for layer in problem.model.layers if layer.name in names)
+    execution = {
+        server: {layer.name: times[layer.name] for layer in layers if layer.name in times}
+        for server, times in problem.execution.items()
+    }
+    return replace(problem, model=ModelGraph(name, layers, tensors), execution=execution, noise=None)

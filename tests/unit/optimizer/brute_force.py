@@ -29,10 +29,9 @@ def predictions(problem: Problem) -> Iterator[Prediction]:
             yield prediction
 
 
-def least(problem: Problem, measure: str, limits: dict[str, float]) -> float | None:
-    """Least value of a measure under some limits, ``None`` if nothing meets them."""
-    values = (measures(prediction) for prediction in predictions(problem))
-    return min((one[measure] for one in values if _within(one, limits)), default=None)
+def least(values: list[dict[str, float]], measure: str, limits: dict[str, float]) -> float:
+    """Least value of a measure among those ``values`` that are within some limits."""
+    return min(one[measure] for one in values if within(one, limits))
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Optimum:
 
 def optimum(problem: Problem) -> Optimum | None:
     """The optimum with the lexicographic payoff table; ``None`` if the problem is infeasible."""
-    feasible = [one for one in predictions(problem) if _within(measures(one), caps(problem))]
+    feasible = [one for one in predictions(problem) if within(measures(one), caps(problem))]
     if not feasible:
         return None
     values = [measures(one) for one in feasible]
@@ -60,5 +59,5 @@ def optimum(problem: Problem) -> Optimum | None:
     return Optimum(normalization, min(weighted_objective(problem, normalization, one) for one in feasible))
 
 
-def _within(values: dict[str, float], limits: dict[str, float]) -> bool:
+def within(values: dict[str, float], limits: dict[str, float]) -> bool:
     return all(values[measure] <= limit + TINY for measure, limit in limits.items())

