@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import highspy
+import numpy as np
 import pulp
 
 from core.errors import InternalError, InvalidArgumentError
@@ -61,11 +63,22 @@ def solve(
 
 
 class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
-    """PuLP's HiGHS, begun from a known solution."""
+    """PuLP's HiGHS, begun from a known solution, and with all integer columns declared at once.
+
+    PuLP declares them one by one, each time at the cost of a pass over all columns.
+    """
 
     def __init__(self, start: Mapping[pulp.LpVariable, float], **options: Any) -> None:
         super().__init__(**options)
         self._start = start
+
+    def buildSolverModel(self, lp: pulp.LpProblem) -> None:  # noqa: N802
+        self.mip = False
+        super().buildSolverModel(lp)
+        self.mip = True
+        columns = [variable.index for variable in lp.variables() if variable.cat == pulp.LpInteger]
+        kinds = np.full(len(columns), highspy.HighsVarType.kInteger.value, dtype=np.uint8)
+        lp.solverModel.changeColsIntegrality(len(columns), np.array(columns, dtype=np.int32), kinds)
 
     def callSolver(self, lp: pulp.LpProblem) -> None:  # noqa: N802
         known = {variable.index: value for variable, value in self._start.items()}
