@@ -12,8 +12,8 @@ from core.progress import Progress, no_progress
 from core.tensors import Array
 from inferencer.session import Session
 from model_divider.quantize import quantize
+from profilers.container import usable_cores
 from profilers.noise_polynomial import fit_polynomial
-from profilers.server_monitor import usable_cores
 
 _MOST_THREADS = 8
 
@@ -95,7 +95,7 @@ def measure_noise(
     """
     if not inputs:
         raise InvalidTensorError("noise is measured on inputs of the model, but none was given; give at least one")
-    runtime = RuntimeSettings(threads=min(_MOST_THREADS, int(usable_cores())))
+    runtime = RuntimeSettings(threads=max(1, min(_MOST_THREADS, int(usable_cores()))))
     session = Session(model.SerializeToString(), runtime)
     expected = [session.run(item) for item in inputs]
     noise = np.empty(len(sets))

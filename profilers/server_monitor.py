@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import onnxruntime as ort
 import psutil
 
 from core.profiles import Power, RuntimeSettings, ServerState
+from profilers.container import cgroup_number, usable_cores, usable_processors
 
-_CGROUP = Path("/sys/fs/cgroup")
 _INSTRUCTION_SETS = frozenset({"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 """Those that decide how fast float and int8 kernels are; a virtual processor's name does not tell them."""
 
@@ -56,8 +55,8 @@ def read_state(name: str, runtime: RuntimeSettings, memory_bytes: int | None, po
     """
     memory = psutil.virtual_memory()
     total, available = memory.total, memory.available
-    limit = _cgroup_number("memory.max", "memory/memory.limit_in_bytes")
-    used = _cgroup_number("memory.current", "memory/memory.usage_in_bytes")
+    limit = cgroup_number("memory.max", "memory/memory.limit_in_bytes")
+    used = cgroup_number("memory.current", "memory/memory.usage_in_bytes")
     if limit is not None and limit < total:
         total = int(limit)
         available = min(available, max(0, total - int(used or 0)))
@@ -89,31 +88,7 @@ def _machine() -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def usable_cores() -> float:
-    """Processors that this process may use: its CPU set, and its container's share of time."""
-    cores = float(len(_processors()) or os.cpu_count() or 1)
-    try:
-        quota, period = (_CGROUP / "cpu.max").read_text().split()
-        return min(cores, round(int(quota) / int(period), 2))
-    except (OSError, ValueError):  # no container, an older kernel, or "max"
-        return cores
-
-
-def _processors() -> frozenset[int]:
-    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
-
-
 def _load() -> float:
     each = psutil.cpu_percent(percpu=True)
-    mine = [each[index] for index in _processors() if index < len(each)] or each
+    mine = [each[index] for index in usable_processors() if index < len(each)] or each
     return min(1.0, max(0.0, sum(mine) / len(mine) / 100))
-
-
-def _cgroup_number(*names: str) -> float | None:
-    """Read the first of the files that exists and holds a number (cgroup version 2, then 1)."""
-    for name in names:
-        try:
-            return float((_CGROUP / name).read_text())
-        except (OSError, ValueError):
-            continue
-    return None

@@ -4,8 +4,9 @@ import psutil
 import pytest
 
 from core.profiles import Power, RuntimeSettings
-from profilers import server_monitor
-from profilers.server_monitor import fingerprint, read_state, usable_cores
+from profilers import container
+from profilers.container import usable_cores
+from profilers.server_monitor import fingerprint, read_state
 
 RUNTIME = RuntimeSettings(threads=2)
 POWER = Power(3.0, 4.0, 1.0)
@@ -41,7 +42,7 @@ def test_limits_of_a_container_are_respected(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("100000000\n")
     (tmp_path / "memory.current").write_text("60000000\n")
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    monkeypatch.setattr(server_monitor, "_CGROUP", tmp_path)
+    monkeypatch.setattr(container, "_CGROUP", tmp_path)
     state = read_state("device", RUNTIME, None, POWER)
     assert state.memory_bytes == 100_000_000
     assert state.available_memory_bytes <= 40_000_000
@@ -51,6 +52,6 @@ def test_limits_of_a_container_are_respected(tmp_path, monkeypatch):
 def test_a_container_without_limits(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    monkeypatch.setattr(server_monitor, "_CGROUP", tmp_path)
+    monkeypatch.setattr(container, "_CGROUP", tmp_path)
     assert read_state("device", RUNTIME, None, POWER).memory_bytes == psutil.virtual_memory().total
     assert usable_cores() >= 1
