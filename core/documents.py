@@ -85,7 +85,7 @@ def _decode_scalar(raw: Any, expected: Any, place: str) -> Any:
             raise _mismatch(place, "a finite number", raw)
         return float(raw)
     if expected is int:
-        if isinstance(raw, bool) or not isinstance(raw, (int, float)) or raw != int(raw):
+        if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw) or raw != int(raw):
             raise _mismatch(place, "a whole number", raw)
         return int(raw)
     if not isinstance(raw, expected):

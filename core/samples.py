@@ -33,7 +33,5 @@ def unpack_samples(data: bytes) -> list[Sample]:
                 index, _, name = key.partition("/")
                 samples.setdefault(int(index), {})[name] = archive[key]
     except (ValueError, OSError, EOFError) as error:
-        raise CorruptDataError(
-            f"stored samples cannot be read: {error}; load the model again"
-        ) from None
+        raise CorruptDataError(f"stored samples cannot be read: {error}; load the model again") from None
     return [samples[index] for index in sorted(samples)]

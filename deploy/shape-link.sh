@@ -6,9 +6,10 @@ set -eu
 
 shape() {
   device=$(ip -o -4 route show default | awk '{print $5; exit}')
-  # Queue as much as half a second of the rate holds: enough for one large tensor, no more.
   tc qdisc replace dev "$device" root handle 1: htb default 1
-  tc class replace dev "$device" parent 1: classid 1:1 htb rate "$RATE" ceil "$RATE" burst 64k quantum 60000
+  # One class holds the rate; below it, 1:1 takes what has no delay of its own, and 1:10 on one host each.
+  tc class replace dev "$device" parent 1: classid 1:fff htb rate "$RATE" ceil "$RATE" burst 64k quantum 60000
+  tc class replace dev "$device" parent 1:fff classid 1:1 htb rate "$RATE" ceil "$RATE" burst 64k quantum 60000
   echo "shape-link: $device sends at most $RATE"
   class=10
   for entry in ${DELAYS:-}; do
@@ -18,7 +19,7 @@ shape() {
       address=$(getent ahostsv4 "$host" | awk '{print $1; exit}') && [ -n "$address" ] && break
       sleep 1
     done
-    tc class replace dev "$device" parent 1:1 classid "1:$class" htb rate "$RATE" ceil "$RATE" burst 64k quantum 60000
+    tc class replace dev "$device" parent 1:fff classid "1:$class" htb rate "$RATE" ceil "$RATE" burst 64k quantum 60000
     if ! tc qdisc replace dev "$device" parent "1:$class" netem delay "$delay" limit 100000 2>/dev/null; then
       echo "shape-link: this kernel has no netem: the rate holds, delays do not"
       return

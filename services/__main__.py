@@ -13,6 +13,9 @@ from services.runtime.logs import configure_logs
 from services.runtime.server import Service, serving
 from services.runtime.settings import Settings, read_settings
 
+# ONNX Runtime reports its use to its maker unless told not to before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 logger = logging.getLogger("services")
 
 
