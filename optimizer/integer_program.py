@@ -15,7 +15,7 @@ import pulp
 from core.cost import compute_seconds, size_factor
 from core.graph import GENERATOR, RECEIVER, Tensor
 from core.problem import Problem
-from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, NOISE, Weights, memory_of
+from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, NOISE, Weights, memory_of, value_of
 from optimizer.noise import add_noise_limit, noise_terms
 from optimizer.rows import Rows, total
 from optimizer.solution import Outcome, Solution, evaluated
@@ -63,7 +63,7 @@ class IntegerProgram:
         for measure, cap in caps.items():
             if not self._add_cap(rows, measure, cap):
                 return Outcome("infeasible")
-        scale = SCALE / (self._typical_value(objective, start) or SCALE)
+        scale = _scale(abs(value_of(goal, start.prediction)) if start else 0.0, objective)
         rows.program.setObjective(total((variable, scale * value) for variable, value in objective.items()))
         result = solve(rows.program, self._solver, seconds, self._values_of(start) if start else {})
         return Outcome(result.status, self._read() if result.has_values else None, result.lower_bound / scale)
@@ -77,7 +77,7 @@ class IntegerProgram:
         if measure == NOISE:
             return add_noise_limit(rows, self._problem.noise, self._quantized, cap)
         terms = self._measures[measure]
-        scale = SCALE / (abs(cap) or max(map(abs, terms.values()), default=0.0) or SCALE)
+        scale = _scale(abs(cap), terms)
         rows.at_most(((variable, scale * value) for variable, value in terms.items()), scale * cap)
         return bool(terms) or cap >= 0
 
@@ -96,11 +96,6 @@ class IntegerProgram:
             for server, variable in self._on[layer.name].items()
         }
         return values | {variable: float(name in start.quantized) for name, variable in self._quantized.items()}
-
-    def _typical_value(self, objective: Mapping[pulp.LpVariable, float], start: Solution | None) -> float:
-        if start is None:
-            return max(map(abs, objective.values()), default=0.0)
-        return abs(sum(value * objective.get(variable, 0.0) for variable, value in self._values_of(start).items()))
 
     def _add_layer(self, name: str, servers: tuple[str, ...], quantizable: bool) -> None:
         on = {server: self._rows.variable(binary=True, low=float(len(servers) == 1)) for server in servers}
@@ -176,3 +171,8 @@ class IntegerProgram:
             server = self._problem.server_by_name[source]
             watts = server.self_transmit_watts if source == target else server.transmit_watts
             self._count_time({sent: 1.0}, source, seconds, watts)
+
+
+def _scale(typical: float, terms: Mapping[pulp.LpVariable, float]) -> float:
+    """Factor that brings the typical value to ``SCALE``, and no coefficient above a thousand times that."""
+    return SCALE / (max(typical, max(map(abs, terms.values()), default=0.0) / SCALE) or SCALE)
