@@ -1,15 +1,16 @@
 """``make demo``: a trained model profiled, planned, cut and run on three servers, each a process of its own."""
 
+import asyncio
 import sys
+
+from partita.cli.main import plain_interrupts
 
 
 def main() -> int:
     """Run the demo; Ctrl-C ends it, and everything it started, at any time."""
     try:
-        import asyncio
-
-        from examples.demo_run import run
-
+        with plain_interrupts():
+            from examples.demo_run import run
         asyncio.run(run())
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -1,6 +1,10 @@
 """The entry point: runs a command and turns its error into a plain line and an exit code."""
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 FAILED, BAD_INPUT, INFEASIBLE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes other than 0."""
@@ -9,9 +13,8 @@ FAILED, BAD_INPUT, INFEASIBLE, INTERRUPTED = 1, 2, 3, 130
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        # Imported here, so that Ctrl-C while Python reads its modules ends as plainly as later.
-        from partita.cli.app import app
-
+        with plain_interrupts():
+            from partita.cli.app import app
         app()
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
@@ -27,6 +30,22 @@ def main() -> None:
             traceback.print_exception(error)
         sys.stderr.write(error_line(error) + "\n")
         sys.exit(exit_code(error))
+
+
+@contextmanager
+def plain_interrupts() -> Iterator[None]:
+    """End the process at once on Ctrl-C while modules are imported: some of them swallow a KeyboardInterrupt."""
+
+    def end(*_: object) -> None:
+        sys.stderr.write("interrupted\n")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def exit_code(error: Exception) -> int:

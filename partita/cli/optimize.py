@@ -1,8 +1,10 @@
 """``partita optimize``: planning without a cluster."""
 
 import asyncio
+import signal
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,6 +12,11 @@ from core.errors import InvalidDocumentError
 from partita.cli.options import AsJson, Picture
 from partita.cli.output import progress_bar
 from partita.cli.plans import finish
+
+if TYPE_CHECKING:
+    from core.plan import Plan
+    from core.problem import Problem, SolverOptions
+    from core.progress import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +40,6 @@ def optimize(
     """Plan without a cluster. Exit code 0 for a plan, 3 for an infeasible problem, 2 for a bad file."""
     from core.documents import loads
     from core.problem import Problem, SolverOptions
-    from optimizer.plan import make_plan
-    from services.runtime.worker import run_in_process
 
     try:
         problem = loads(file.read_bytes(), Problem)
@@ -42,6 +47,26 @@ def optimize(
         raise InvalidDocumentError(f"{file}: {error}") from None
     options = SolverOptions(solver, time_limit)
     with progress_bar("optimize") as progress:
-        # In a process of its own: a solver cannot be interrupted, but it can be ended.
-        plan = asyncio.run(run_in_process(make_plan, problem, options, progress=progress))
+        plan = asyncio.run(_solve_apart(problem, options, progress))
     finish(plan, problem, output, picture, as_json)
+
+
+async def _solve_apart(problem: "Problem", options: "SolverOptions", progress: "Progress") -> "Plan":
+    """Solve in a process of its own: a solver cannot be interrupted, but it can be ended."""
+    from services.runtime.worker import run_in_process
+
+    # The terminal sends Ctrl-C to the new process too, which must not die of it while it is being fed: threads and
+    # processes that start now have the signal blocked. (Starting the tracker would unblock it.)
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    solving = asyncio.create_task(run_in_process(_solve, problem, options, progress=progress))
+    await asyncio.sleep(0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return await solving
+
+
+def _solve(problem: "Problem", options: "SolverOptions", progress: "Progress") -> "Plan":
+    # Imported in the new process only: a solver's modules take long and swallow Ctrl-C.
+    from optimizer.plan import make_plan
+
+    return make_plan(problem, options, progress)
