@@ -48,9 +48,18 @@ class BackgroundLoop:
             settled.result(CANCEL_SECONDS)
 
     def stop(self) -> None:
-        """Stop the loop and wait for its thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Cancel what still runs, and end the loop and its thread."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         self._thread.join(CANCEL_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._loop.stop()
 
 
 @cache

@@ -77,11 +77,13 @@ def read_inputs(texts: Sequence[str]) -> "dict[str, Array]":
             found = read_npz(Path(file))
         else:
             try:
-                found = {name: np.load(file, allow_pickle=False)}
+                loaded = np.load(file, allow_pickle=False)
             except (ValueError, EOFError) as error:
                 raise InvalidArgumentError(f"{file} is not a numpy array (.npy): {error}") from None
-            if not isinstance(found[name], np.ndarray):
+            if not isinstance(loaded, np.ndarray):
+                loaded.close()
                 raise InvalidArgumentError(f"{file} holds several arrays; give it without {name}=")
+            found = {name: loaded}
         if doubled := found.keys() & arrays.keys():
             raise InvalidArgumentError(f"input {min(doubled)!r} is given twice")
         arrays.update(found)

@@ -154,9 +154,10 @@ def read_npz(path: Path) -> "dict[str, Array]":
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise InvalidArgumentError(f"{path} holds one array without a name; give it as NAME={path}")
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise InvalidArgumentError(f"{path} holds one array without a name; give it as NAME={path}")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError) as error:
         raise InvalidArgumentError(f"{path} is not a numpy archive (.npz): {error}") from None

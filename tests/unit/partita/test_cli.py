@@ -1,0 +1,100 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from core.documents import dumps, loads
+from core.errors import InfeasiblePlanError, InternalError, InvalidModelError, NotFoundError
+from core.graph import Layer, ModelGraph, Tensor
+from core.plan import Plan
+from core.problem import LayerTime, Link, NoiseModel, Problem, Server
+from partita.cli.main import error_line, exit_code
+
+PROBLEM = Problem(
+    model=ModelGraph(
+        "net",
+        (Layer("a", weight_bytes=100), Layer("b", weight_bytes=100)),
+        (Tensor("x", 1000, None, ("a",)), Tensor("y", 10, "a", ("b",)), Tensor("z", 10, "b", (None,))),
+    ),
+    servers=(Server("device", 1.0), Server("edge", 1.0)),
+    links=(Link("device", "edge", 1e6, 0.001), Link("edge", "device", 1e6, 0.001)),
+    execution={
+        "device": {"a": LayerTime(0.01), "b": LayerTime(1.0)},
+        "edge": {"a": LayerTime(0.001), "b": LayerTime(0.1)},
+    },
+    noise=NoiseModel(0.0, ()),
+)
+
+
+def partita(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "partita.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def problem_file(tmp_path):
+    path = tmp_path / "problem.json"
+    path.write_text(dumps(PROBLEM))
+    return path
+
+
+def test_optimize_writes_and_prints_the_plan(problem_file, tmp_path) -> None:
+    picture, output = tmp_path / "plan.png", tmp_path / "plan.json"
+    done = partita("optimize", problem_file, "--json", "-o", output, "--picture", picture)
+    assert done.returncode == 0, done.stderr
+    printed, written = loads(done.stdout, Plan), loads(output.read_text(), Plan)
+    assert printed == written
+    assert printed.placement == {"a": "edge", "b": "edge"}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_infeasible_problem_ends_with_3_and_the_reason(problem_file, tmp_path) -> None:
+    raw = json.loads(problem_file.read_text())
+    raw["servers"][0]["memory_bytes"] = raw["servers"][1]["memory_bytes"] = 10
+    problem_file.write_text(json.dumps(raw))
+    output = tmp_path / "plan.json"
+    done = partita("optimize", problem_file, "--json", "-o", output)
+    assert done.returncode == 3
+    assert loads(done.stdout, Plan).status == "infeasible"
+    assert loads(output.read_text(), Plan).reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("{", "not a JSON document"), ('{"model": 3}', "$.model"), (None, "No such file")]
+)
+def test_a_bad_file_ends_with_2_and_one_line_with_the_place(tmp_path, text, place) -> None:
+    path = tmp_path / "bad.json"
+    if text is not None:
+        path.write_text(text)
+    done = partita("optimize", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "bad.json" in done.stderr
+    assert place in done.stderr
+
+
+def test_bad_usage_ends_with_2(problem_file) -> None:
+    assert partita("optimize").returncode == 2
+    assert partita("optimize", problem_file, "--solver", "none").returncode == 2
+    assert partita("optimize", problem_file, "--time-limit", "-1").returncode == 2
+    assert partita("nothing").returncode == 2
+
+
+def test_a_deployer_that_is_not_there_is_one_line_with_its_address() -> None:
+    done = partita("servers", "--address", "127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" in partita("--debug", "servers", "--address", "127.0.0.1:1").stderr
+
+
+def test_exit_codes_and_lines_of_errors() -> None:
+    assert exit_code(NotFoundError("x")) == 1
+    assert exit_code(InvalidModelError("x")) == 2
+    assert exit_code(FileNotFoundError(2, "No such file", "a.onnx")) == 2
+    assert exit_code(InfeasiblePlanError("x")) == 3
+    assert error_line(InternalError("two\nlines")) == "error: two lines"
+    assert error_line(FileNotFoundError(2, "No such file", "a.onnx")) == "error: a.onnx: No such file"
+    assert "ZeroDivisionError" in error_line(ZeroDivisionError("x"))
