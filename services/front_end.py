@@ -16,7 +16,6 @@ from services.runtime.channels import Channels
 from services.runtime.errors import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.runtime.shaping import LinkShaper
 from services.runtime.streams import TensorsAssembly, tensor_parts
 from services.transfers import TensorSender, receive_tensor
 
@@ -119,7 +118,7 @@ def front_end_service(settings: Settings) -> Service:
     @asynccontextmanager
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
-            inferencers = Inferencers(channels, TensorSender(channels, LinkShaper(settings.links)))
+            inferencers = Inferencers(channels, TensorSender(channels, binding.shaper(settings.links)))
             front_end = FrontEnd(inferencers, settings.request_limit, settings.request_timeout_seconds)
             servicer = FrontEndServicer(front_end, settings.tensor_limit_bytes)
             front_end_pb2_grpc.add_FrontEndServicer_to_server(servicer, binding.server)

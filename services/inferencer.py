@@ -15,7 +15,6 @@ from services.runtime.errors import Context
 from services.runtime.events import responses
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.runtime.shaping import LinkShaper
 from services.transfers import TensorSender, receive_tensor
 
 
@@ -63,7 +62,7 @@ def inferencer_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
             pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
-            outlet = TensorSender(channels, LinkShaper(settings.links))
+            outlet = TensorSender(channels, binding.shaper(settings.links))
             inferencer = Inferencer(settings.server, settings.runtime, pool, outlet)
             servicer = InferencerServicer(inferencer, settings.tensor_limit_bytes)
             inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)

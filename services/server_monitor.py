@@ -104,7 +104,7 @@ def server_monitor_service(settings: Settings) -> Service:
                 )
 
             async with Channels() as channels:
-                servicer = ServerMonitorServicer(settings.server, read, channels, LinkShaper(settings.links))
+                servicer = ServerMonitorServicer(settings.server, read, channels, binding.shaper(settings.links))
                 server_monitor_pb2_grpc.add_ServerMonitorServicer_to_server(servicer, binding.server)
                 binding.names.append(server_monitor_pb2.DESCRIPTOR.services_by_name["ServerMonitor"].full_name)
                 async with membership(settings, "server_monitor", binding, channels, read):

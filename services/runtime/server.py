@@ -13,6 +13,8 @@ from grpc_reflection.v1alpha import reflection
 from core.errors import FailedPreconditionError
 from services.runtime.channels import MESSAGE_LIMIT_BYTES
 from services.runtime.errors import ErrorInterceptor
+from services.runtime.settings import EmulatedLink
+from services.runtime.shaping import LinkShaper
 
 GRACE_SECONDS = 5.0
 """How long calls under way may go on after the server was asked to stop."""
@@ -37,12 +39,18 @@ class Binding:
         names: full names of the attached services, for health and reflection.
         stopping: set when the server is asked to stop; streams without an end must then end themselves,
             as calls under way are waited for.
+        shapers: emulated links of the process by their settings; see ``shaper``.
     """
 
     server: grpc.aio.Server
     address: str
     names: list[str] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    shapers: dict[tuple[EmulatedLink, ...], LinkShaper] = field(default_factory=dict)
+
+    def shaper(self, links: tuple[EmulatedLink, ...]) -> LinkShaper:
+        """The one shaper of these links in this process: all its services share their throughput."""
+        return self.shapers.setdefault(links, LinkShaper(links))
 
 
 class Service(Protocol):
