@@ -78,8 +78,10 @@ def read_inputs(texts: Sequence[str]) -> "dict[str, Array]":
         else:
             try:
                 loaded = np.load(file, allow_pickle=False)
-            except (ValueError, EOFError) as error:
-                raise InvalidArgumentError(f"{file} is not a numpy array (.npy): {error}") from None
+            except (ValueError, EOFError):
+                raise InvalidArgumentError(
+                    f"{file} is not a plain numpy array (.npy); write it with numpy.save"
+                ) from None
             if not isinstance(loaded, np.ndarray):
                 loaded.close()
                 raise InvalidArgumentError(f"{file} holds several arrays; give it without {name}=")

@@ -159,8 +159,10 @@ def read_npz(path: Path) -> "dict[str, Array]":
             raise InvalidArgumentError(f"{path} holds one array without a name; give it as NAME={path}")
         with archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError) as error:
-        raise InvalidArgumentError(f"{path} is not a numpy archive (.npz): {error}") from None
+    except (ValueError, EOFError):
+        raise InvalidArgumentError(
+            f"{path} is not a numpy archive of plain arrays (.npz); write it with numpy.savez"
+        ) from None
 
 
 def _print_model_profile(profile: "ModelProfile") -> None:
