@@ -27,6 +27,11 @@ def joules(value: float | None) -> str:
     return "–" if value is None else _scaled(value, ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")))
 
 
+def gap(value: float | None) -> str:
+    """Distance to the proven bound; what is left of rounding counts as zero."""
+    return "unknown" if value is None else f"{value if value > 1e-9 else 0:.3g}"
+
+
 def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
     """The value in the largest of ``units`` (size, name; largest first) that is not larger than it."""
     if value == 0:

@@ -51,16 +51,26 @@ def load_requests(
     input_shapes: Mapping[str, Sequence[int]],
     samples: Sequence[Sample],
 ) -> Iterator[deployer_pb2.LoadRequest]:
-    """Header, model and samples as messages.
+    """Header, model and samples as messages; all is checked before the first, as gRPC hides an iterator's errors.
 
     Raises:
+        InvalidArgumentError: an input's shape is not made of whole numbers.
         InvalidTensorError: a sample cannot travel.
     """
-    shapes = [deployer_pb2.InputShape(name=key, shape=shape) for key, shape in input_shapes.items()]
+    try:
+        shapes = [deployer_pb2.InputShape(name=key, shape=shape) for key, shape in input_shapes.items()]
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"input_shapes {dict(input_shapes)}: {error}; give whole numbers") from None
     header = deployer_pb2.LoadHeader(name=name, byte_count=len(data), input_shapes=shapes)
+    return _load_requests(header, data, [checked_arrays(sample) for sample in samples])
+
+
+def _load_requests(
+    header: deployer_pb2.LoadHeader, data: bytes, samples: Sequence[Sample]
+) -> Iterator[deployer_pb2.LoadRequest]:
     yield deployer_pb2.LoadRequest(header=header)
     for chunk in chunks(data):
         yield deployer_pb2.LoadRequest(model=chunk)
     for sample in samples:
-        for part in tensor_parts(checked_arrays(sample)):
+        for part in tensor_parts(sample):
             yield deployer_pb2.LoadRequest(sample=part)

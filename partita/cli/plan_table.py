@@ -22,8 +22,8 @@ def plan_view(plan: Plan) -> RenderableType:
 def quality(plan: Plan) -> str:
     """How good the plan is, in words."""
     words = "proven optimal" if plan.status == "optimal" else "stopped early"
-    if plan.status == "feasible" and plan.gap is not None:
-        words += f", at most {plan.gap:.3g} from the optimum of the normalised objective"
+    if plan.status == "feasible":
+        words += f", gap of the normalised objective to its bound {units.gap(plan.gap)}"
     return f"{words}, solved in {units.seconds(plan.solve_seconds)}"
 
 

@@ -151,7 +151,7 @@ def _list(model: str, address: str, as_json: bool) -> None:
             units.seconds(entry.latency_seconds) if feasible else "–",
             units.joules(entry.energy_joules) if feasible else "–",
             f"{entry.noise:.3g}" if feasible else "–",
-            f"{entry.gap:.3g}" if feasible else "–",
+            units.gap(entry.gap) if feasible else "–",
         )
     out.print(shown if found else "There is no plan yet; see partita plan.")
 

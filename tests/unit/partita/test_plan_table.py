@@ -29,6 +29,7 @@ def test_how_good_it_is() -> None:
     stopped = quality(replace(CHAIN, status="feasible", gap=0.25))
     assert "stopped early" in stopped
     assert "0.25" in stopped
+    assert "bound 0," in quality(replace(CHAIN, status="feasible", gap=1e-15))
     assert "optimal" not in stopped
 
 

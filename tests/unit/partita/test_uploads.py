@@ -44,3 +44,10 @@ async def test_the_deployer_receives_what_was_sent() -> None:
 def test_what_cannot_travel_is_refused_by_name(value) -> None:
     with pytest.raises(InvalidTensorError, match="'x'"):
         checked_arrays({"x": value})
+
+
+def test_bad_samples_and_shapes_are_refused_before_anything_is_sent() -> None:
+    with pytest.raises(InvalidTensorError, match="'x'"):
+        load_requests(b"abc", "net", {}, [{"x": np.zeros(2)}, {"x": "text"}])  # type: ignore[dict-item]
+    with pytest.raises(InvalidArgumentError, match="input_shapes"):
+        load_requests(b"abc", "net", {"x": ("n", 3)}, [])  # type: ignore[dict-item]
