@@ -43,7 +43,8 @@ class ModelPoolServicer(model_pool_pb2_grpc.ModelPoolServicer):
             sequence.check_complete()
             return model_pool_pb2.PutBlobResponse(sha256=await asyncio.to_thread(writer.commit, sha256))
         finally:
-            await asyncio.to_thread(writer.discard)
+            # Not in a thread either: a cancelled call does not wait for one, and may end before it began.
+            writer.discard()
 
     async def GetBlob(
         self, request: model_pool_pb2.GetBlobRequest, context: Context
