@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.problem import Goal
+
 Status = Literal["optimal", "feasible", "infeasible"]
 
 
@@ -26,6 +28,22 @@ class Prediction:
     device_energy_joules: float
     noise: float
     memory_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ParallelPrediction:
+    """What a plan's component graph does when components and transfers overlap (``core.simulation``).
+
+    Attributes:
+        latency_seconds: from the inputs to the last output of one request.
+        seconds_per_request: between answers when requests fill the pipeline: the time that the busiest server or
+            link needs for one request; its inverse bounds the throughput.
+        bottleneck: that server (``"edge"``) or link (``"device → edge"``).
+    """
+
+    latency_seconds: float
+    seconds_per_request: float
+    bottleneck: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,7 @@ class Baseline:
     latency_seconds: float | None = None
     energy_joules: float | None = None
     placement_summary: str | None = None
+    parallel: ParallelPrediction | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,10 @@ class Plan:
         gap: ``objective − lower_bound``.
         quantized: layers that run in int8.
         components: generator first, receiver last, both without layers of the model.
+        goal: which time the objective weighs (``core.problem.Objective``).
+        parallel: the same plan with servers and links at work side by side.
+        advice: ``do not split`` where one server alone does as well.
+        notes: what a reader should know of how the plan was found.
         id: given by the Deployer when it keeps the plan.
     """
 
@@ -91,5 +114,9 @@ class Plan:
     quantized: tuple[str, ...] = ()
     components: tuple[PlannedComponent, ...] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    goal: Goal = "latency-sum"
+    parallel: ParallelPrediction | None = None
+    advice: Literal["split", "do not split"] | None = None
+    notes: tuple[str, ...] = ()
     id: str | None = None
     format: Literal["partita/plan@1"] = "partita/plan@1"

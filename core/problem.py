@@ -93,12 +93,24 @@ class NoiseModel:
         return self.intercept + sum(term.coefficient for term in self.terms if quantized.issuperset(term.layers))
 
 
+Goal = Literal["latency-sum", "latency", "throughput"]
+
+
 @dataclass(frozen=True)
 class Objective:
-    """Weights of normalised latency and energy; they must be ≥ 0 and sum to 1."""
+    """What to minimise: a weighted sum of a time and of energy, each normalised.
+
+    Attributes:
+        latency_weight: of the time; ≥ 0.
+        energy_weight: of the energy; ≥ 0, and the two sum to 1.
+        goal: which time is meant. ``latency-sum``: all computing and sending added up (thesis chapter 4);
+            ``latency``: from the inputs to the last output when servers work side by side; ``throughput``:
+            seconds between answers when requests fill the pipeline.
+    """
 
     latency_weight: float = 1.0
     energy_weight: float = 0.0
+    goal: Goal = "latency-sum"
 
     def __post_init__(self) -> None:
         if min(self.latency_weight, self.energy_weight) < 0 or abs(self.latency_weight + self.energy_weight - 1) > 1e-9:
@@ -123,10 +135,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class SolverOptions:
-    """How to solve: with which solver, and for at most how many seconds (``None``: until proven optimal)."""
+    """How to solve.
+
+    Attributes:
+        solver: of integer programs.
+        time_limit_seconds: when to stop with the best found; ``None`` runs until proven optimal.
+        method: ``exact``: by elimination, and an integer program where that is too large; ``ilp``: by integer
+            programs alone.
+    """
 
     solver: Literal["highs", "cbc", "cplex"] = "highs"
     time_limit_seconds: float | None = None
+    method: Literal["exact", "ilp"] = "exact"
 
     def __post_init__(self) -> None:
         if self.time_limit_seconds is not None and self.time_limit_seconds <= 0:
