@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.errors import InvalidDocumentError
 from core.graph import ModelGraph
+
+if TYPE_CHECKING:
+    from core.cost import CostTables
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,13 @@ class Problem:
     def server_by_name(self) -> Mapping[str, Server]:
         """Servers by name."""
         return {server.name: server for server in self.servers}
+
+    @cached_property
+    def costs(self) -> "CostTables":
+        """The cost model's numbers as arrays, made when first used."""
+        from core.cost import CostTables
+
+        return CostTables(self)
 
     def transfer_seconds(self, source: str, target: str, byte_count: float) -> float | None:
         """Time for ``byte_count`` bytes from source to target; ``None`` where no link allows it."""
