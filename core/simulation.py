@@ -13,7 +13,7 @@ The rules, in which it follows the Inferencer:
 All times come from ``core.cost`` and ``Problem.transfer_seconds``.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -39,6 +39,10 @@ class Send(NamedTuple):
     receivers: tuple[int, ...]
     target: str = ""
     tensor: str = ""
+
+
+Recorder = Callable[[int, float, float, Send | None], None]
+"""Called with task, start, end and, for sending, what is sent."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,7 @@ def simulate(problem: Problem, components: Sequence[PlannedComponent], quantized
         elif component.layers:
             intervals.append(Interval(component.server, component.id, start, end))
 
-    servers = len(problem.servers)
-    latency = run(tasks.servers, tasks.seconds, tasks.waits, tasks.sends, servers + 1, record)
+    latency = run(tasks.servers, tasks.seconds, tasks.waits, tasks.sends, len(problem.servers) + 1, record)
     return Timeline(latency, tuple(intervals))
 
 
@@ -140,7 +143,7 @@ def run(
     waits: Sequence[int],
     sends: Sequence[Sequence[Send]],
     server_count: int,
-    record: "Recorder | None" = None,
+    record: Recorder | None = None,
 ) -> float:
     """The event simulation itself, on tasks that are numbered in topological order.
 
@@ -150,7 +153,7 @@ def run(
         waits: for how many tensors it waits.
         sends: what it sends at its end, in order.
         server_count: servers are numbered below this.
-        record: called with task, start, end and, for sending, what is sent.
+        record: told what is done when.
 
     Returns:
         When the last task ends, in seconds.
@@ -191,3 +194,45 @@ def run(
                 if not missing[receiver]:
                     heappush(ready, (arrived[receiver], receiver))
     return finish
+
+
+def _tasks(problem: Problem, components: Sequence[PlannedComponent], quantized: Collection[str]) -> _Tasks:
+    numbers = {server.name: number for number, server in enumerate(problem.servers)}
+    position = {component.id: index for index, component in enumerate(components)}
+    byte_counts = {
+        tensor.name: tensor.bytes * size_factor(problem, tensor.producer in quantized)
+        for tensor in problem.model.tensors
+    }
+    waits = [0] * len(components)
+    sends: list[list[Send]] = []
+    for component in components:
+        sends.append([])
+        for tensor, receivers in component.outputs.items():
+            by_server: dict[str, list[int]] = {}
+            for receiver in receivers:
+                by_server.setdefault(components[position[receiver]].server, []).append(position[receiver])
+                waits[position[receiver]] += 1
+            for target, tasks in by_server.items():
+                seconds = problem.transfer_seconds(component.server, target, byte_counts[tensor])
+                if seconds is None:
+                    raise InvalidArgumentError(
+                        f"tensor {tensor!r} would go from {component.server} to {target}, but there is no such link"
+                    )
+                sends[-1].append(Send(seconds, target != component.server, tuple(tasks), target, tensor))
+    # The receiver takes no time, so it need not wait until the device is free.
+    nowhere = len(numbers)
+    return _Tasks(
+        servers=[
+            nowhere if index and not component.layers else numbers[component.server]
+            for index, component in enumerate(components)
+        ],
+        seconds=[_seconds(problem, component, quantized) for component in components],
+        waits=waits,
+        sends=sends,
+    )
+
+
+def _seconds(problem: Problem, component: PlannedComponent, quantized: Collection[str]) -> float:
+    """The sum of the layers' times; negative ones, which are corrections, cannot outweigh the others."""
+    times = (compute_seconds(problem, name, component.server, name in quantized) for name in component.layer_names)
+    return max(0.0, sum(times))
