@@ -6,7 +6,7 @@ cycle. A last pass merges neighbours whose obstacle vanished by later merges. So
 and no two neighbours on one server could still be merged.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import networkx as nx
 
@@ -18,54 +18,56 @@ Members = list[list[str]]
 
 
 class _Merging:
-    """Components under construction, with what each can reach and be reached from as bit sets of ids."""
+    """Components under construction, joined by the edges of their layers.
+
+    What lies above a component is a bit set of ids. Ids are not used twice, so those of components that were merged
+    into others may stay in the sets: nobody asks for them.
+    """
 
     def __init__(self) -> None:
-        self._free: list[int] = []
         self.members: list[list[str]] = []
         self._above: list[int] = []
-        self._below: list[int] = []
+        self._parents: list[set[int]] = []
+        self._children: list[set[int]] = []
 
     def add(self, layer: str, parents: set[int]) -> int:
         """Begin a component with one layer, fed by ``parents``."""
+        new = len(self.members)
         above = 0
         for parent in parents:
             above |= self._above[parent] | 1 << parent
-        if self._free:
-            new = self._free.pop()
-            self.members[new], self._above[new], self._below[new] = [layer], above, 0
-        else:
-            new = len(self.members)
-            self.members.append([layer])
-            self._above.append(above)
-            self._below.append(0)
-        for other in _bits(above):
-            self._below[other] |= 1 << new
+            self._children[parent].add(new)
+        self.members.append([layer])
+        self._above.append(above)
+        self._parents.append(set(parents))
+        self._children.append(set())
         return new
 
     def merge(self, kept: int, gone: int) -> bool:
-        """Join two neighbours into ``kept``, unless a path through a third component makes that a cycle."""
-        if self._below[kept] & self._above[gone] or self._below[gone] & self._above[kept]:
+        """Join ``gone`` into ``kept``, which feeds it, unless a path through a third component makes that a cycle."""
+        if any(self._above[other] >> kept & 1 for other in self._parents[gone] if other != kept):
             return False
-        both = 1 << kept | 1 << gone
-        above = (self._above[kept] | self._above[gone]) & ~both
-        below = (self._below[kept] | self._below[gone]) & ~both
-        for other in _bits(above):
-            self._below[other] = self._below[other] & ~both | below | 1 << kept
-        for other in _bits(below):
-            self._above[other] = self._above[other] & ~both | above | 1 << kept
-        self._above[kept], self._below[kept] = above, below
+        for parent in self._parents[gone]:
+            self._children[parent].discard(gone)
+            self._children[parent].add(kept)
+        for child in self._children[gone]:
+            self._parents[child].discard(gone)
+            self._parents[child].add(kept)
+        for edges in (self._parents, self._children):
+            edges[kept] = (edges[kept] | edges[gone]) - {kept, gone}
+        self._put_below(kept, self._above[gone] & ~(1 << kept))
         self.members[kept] += self.members[gone]
         self.members[gone] = []
-        self._free.append(gone)
         return True
 
-
-def _bits(number: int) -> Iterator[int]:
-    while number:
-        lowest = number & -number
-        yield lowest.bit_length() - 1
-        number ^= lowest
+    def _put_below(self, component: int, above: int) -> None:
+        """Add ``above`` to what lies above a component and above everything that it feeds."""
+        waiting = [component]
+        while waiting:
+            one = waiting.pop()
+            if above & ~self._above[one]:
+                self._above[one] |= above
+                waiting += self._children[one]
 
 
 def group(model: ModelGraph, placement: Mapping[str, str]) -> Members:

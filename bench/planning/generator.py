@@ -36,7 +36,7 @@ DEVICE_SECONDS = {
 }
 """Operator → least and largest time on the device."""
 
-TENSOR_BYTES = (5e3, 2e6)
+TENSOR_BYTES = (5e3, 1e6)
 """Least and largest output of a layer that changes the size; the others keep it."""
 
 RESIDUAL, SPLIT, LONG_SKIP = 0.06, 0.05, 0.015
@@ -70,7 +70,8 @@ def place(model: ModelGraph, servers: int, dice: random.Random) -> Problem:
     """Put a model before a device and ``servers`` − 1 faster machines, every pair of them linked.
 
     A machine is 1.5 to 12 times as fast as the device, and for each operator half to twice as good as that. The
-    faster, the more watts it draws. A link's throughput is 5 to 100 megabytes per second, its round trip 0.2 to 20 ms.
+    faster, the more joules it takes for the same work. A link's throughput is 10 to 200 megabytes per second, its
+    round trip 0.1 to 5 ms. So one machine alone is seldom the best plan.
     """
     names = ["device", *(f"server{number}" for number in range(1, servers))]
     speed = {name: dice.uniform(1.5, 12.0) for name in names} | {"device": 1.0}
@@ -84,10 +85,10 @@ def place(model: ModelGraph, servers: int, dice: random.Random) -> Problem:
     return Problem(
         model=model,
         servers=tuple(
-            Server(name, 3.0 * speed[name] ** dice.uniform(0.6, 1.2), 0.0, dice.uniform(0.5, 4.0)) for name in names
+            Server(name, 3.0 * speed[name] ** dice.uniform(1.0, 1.5), 0.0, dice.uniform(0.5, 4.0)) for name in names
         ),
         links=tuple(
-            Link(source, target, log_uniform(dice, 5e6, 100e6), log_uniform(dice, 0.2e-3, 20e-3))
+            Link(source, target, log_uniform(dice, 10e6, 200e6), log_uniform(dice, 0.1e-3, 5e-3))
             for source in names
             for target in names
             if source != target

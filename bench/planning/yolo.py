@@ -47,8 +47,8 @@ LINKS = (
 def yolo(
     quantizable: int = 12,
     repeats: int = 2,
-    noise_limit: float | None = 0.1,
-    device_energy_limit: float | None = 6.0,
+    noise_limit: float | None = 0.06,
+    device_energy_limit: float | None = 4.0,
     seed: int = 0,
 ) -> Problem:
     """About 650 layers on device, edge and cloud, with ``quantizable`` layers that may become int8.
@@ -82,10 +82,13 @@ def noise_polynomial(layers: tuple[str, ...], dice: random.Random) -> NoiseModel
     dice.shuffle(linear)
     terms = [NoiseTerm((layer,), value) for layer, value in zip(layers, linear, strict=True)]
     weight = dict(zip(layers, linear, strict=True))
-    for pair in itertools.combinations(layers, 2):
-        terms.append(NoiseTerm(pair, -dice.uniform(-0.1, 0.4) * min(weight[name] for name in pair)))
-    for triple in itertools.combinations(layers, 3):
-        terms.append(NoiseTerm(triple, dice.uniform(-0.05, 0.06) * min(weight[name] for name in triple)))
+
+    def least(names: tuple[str, ...]) -> float:
+        return min(weight[name] for name in names)
+
+    pairs, triples = itertools.combinations(layers, 2), itertools.combinations(layers, 3)
+    terms += [NoiseTerm(pair, -dice.uniform(-0.1, 0.4) * least(pair)) for pair in pairs]
+    terms += [NoiseTerm(triple, dice.uniform(-0.05, 0.06) * least(triple)) for triple in triples]
     return NoiseModel(0.014, tuple(terms))
 
 
