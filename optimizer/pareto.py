@@ -1,0 +1,110 @@
+"""From a problem to the front of latency against energy: what choosing weights would choose from."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from core.errors import InvalidArgumentError
+from core.front import Front, FrontPoint
+from core.plan import Baseline, Normalization
+from core.problem import Objective, Problem, SolverOptions
+from core.progress import Progress, no_progress, part
+from core.simulation import parallel_prediction
+from optimizer.baselines import baseline, simple_plans
+from optimizer.components import plan_components
+from optimizer.dichotomy import Dichotomy, Point, knee_of, weight_limits
+from optimizer.infeasibility import explain, layer_without_server
+from optimizer.measures import ENERGY, LATENCY
+from optimizer.method import method_for
+from optimizer.payoff import payoff_table
+from optimizer.quantized_sets import QuantizedSets
+from optimizer.search import Clock, Search
+from optimizer.solution import Solution
+from optimizer.weighted import ranking, without_needless_int8
+
+INNER_SOLVES = 4
+"""As many more solves share a time limit with the two ends, which so leave half of it to the points between."""
+
+
+def make_front(
+    problem: Problem,
+    most_points: int,
+    options: SolverOptions = SolverOptions(),  # noqa: B008 - frozen
+    progress: Progress = no_progress,
+) -> Front:
+    """Find the supported front of summed latency against energy under the problem's limits.
+
+    Args:
+        problem: what to place, where, under which limits; its objective is not looked at.
+        most_points: largest number of points, at least 2; those that matter most to the objective come first.
+        options: method, solver, and a time limit for the whole front.
+        progress: told what is being solved.
+
+    Returns:
+        The front; its ``status`` tells whether it is all of it, or why there is none.
+
+    Raises:
+        DeadlineExceededError: the time was up before any plan was found or ruled out.
+        InvalidArgumentError: fewer than 2 points are asked for, or the solver cannot be used.
+    """
+    if most_points < 2:
+        raise InvalidArgumentError(f"a front of {most_points} points: give at least 2, its two ends")
+    clock = Clock(options.time_limit_seconds)
+    reason = layer_without_server(problem)
+    if reason is None:
+        progress(0.0, "reading the problem")
+        notes: list[str] = []
+        method = method_for(problem, options, notes.append)
+        search = Search(problem, method, clock, _simple_solutions(problem))
+        payoff = payoff_table(search, part(progress, 0.0, 0.3), INNER_SOLVES)
+        if payoff is not None:
+            dichotomy = Dichotomy(payoff, most_points)
+            dichotomy.run(search, clock, part(progress, 0.3, 0.65))
+            progress(0.95, "comparing with simpler plans")
+            gap = dichotomy.gap
+            return Front(
+                model=problem.model.name,
+                status=dichotomy.status,
+                points=_described(problem, dichotomy.points),
+                knee=knee_of(dichotomy.points),
+                gap=gap if math.isfinite(gap) else None,
+                normalization=payoff.normalization,
+                baselines=_baselines(problem, payoff.normalization, dichotomy.points[0].solution.quantized),
+                notes=tuple(dict.fromkeys(notes)),
+                solve_seconds=clock.elapsed,
+            )
+        progress(0.9, "finding out which limit cannot be met")
+        reason = explain(problem, method, clock, options.solver)
+    return Front(problem.model.name, "infeasible", reason=reason, solve_seconds=clock.elapsed)
+
+
+def _described(problem: Problem, points: Sequence[Point]) -> tuple[FrontPoint, ...]:
+    described = []
+    for point, (high, low) in zip(points, pairwise(weight_limits(points)), strict=True):
+        solution = without_needless_int8(problem, point.solution)
+        components = plan_components(problem.model, solution.placement, problem.device)
+        described.append(
+            FrontPoint(
+                predicted=solution.prediction,
+                placement=solution.placement,
+                quantized=tuple(name for name in problem.model.by_name if name in solution.quantized),
+                latency_weight_from=low,
+                latency_weight_to=high,
+                parallel=parallel_prediction(problem, components, solution.quantized),
+            )
+        )
+    return tuple(described)
+
+
+def _baselines(problem: Problem, normalization: Normalization, quantized: frozenset[str]) -> dict[str, Baseline]:
+    even = replace(problem, objective=Objective(0.5, 0.5))
+    goal, _ = ranking(even, normalization)
+    return {name: baseline(even, normalization, one) for name, one in simple_plans(even, goal, quantized).items()}
+
+
+def _simple_solutions(problem: Problem) -> list[Solution]:
+    """What a stopped solve can fall back on."""
+    largest = QuantizedSets(problem, frozenset()).largest
+    plans = [plan for goal in (LATENCY, ENERGY) for plan in simple_plans(problem, {goal: 1.0}, largest).values()]
+    return [plan.solution for plan in plans if plan is not None]
