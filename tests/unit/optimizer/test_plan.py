@@ -3,13 +3,13 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 
+from bench.planning.literal_program import LiteralProgram
 from core.cost import predict, violated_limit
 from core.documents import dumps, loads
 from core.plan import Normalization, Plan
 from core.problem import Problem, SolverOptions
 from optimizer.plan import make_plan
 from tests.unit.optimizer.brute_force import optimum
-from tests.unit.optimizer.literal_program import LiteralProgram
 from tests.unit.optimizer.strategies import problems
 
 

@@ -1,25 +1,33 @@
-"""The thesis's own integer program, as it stands in its chapter 4: the oracle for the tight one.
+"""The thesis's own integer program, as it stands in its chapter 4: yardstick of the bench, oracle of the tests.
 
 Kept apart from ``optimizer``: it shares with it only the problem's data.
 """
 
 import itertools
 from collections import defaultdict
+from typing import TypeAlias
 
 import pulp
 
+from core.errors import InternalError
 from core.graph import GENERATOR, RECEIVER
 from core.plan import Normalization
 from core.problem import Problem
 
-Expression = pulp.LpAffineExpression
+Expression: TypeAlias = pulp.LpAffineExpression
 
 
 class LiteralProgram:
-    """Binary x, q, y with products x^q (eq. 4.3.3), y^q (4.3.8) and q̂ (4.6.1–4.6.2), y tied to x by eq. 4.7.3."""
+    """Binary x, q, y with products x^q (eq. 4.3.3), y^q (4.3.8) and q̂ (4.6.1–4.6.2), y tied to x by eq. 4.7.3.
 
-    def __init__(self, problem: Problem) -> None:
+    Args:
+        problem: what to place.
+        relative_gap: between value and bound at which HiGHS counts a goal as minimised.
+    """
+
+    def __init__(self, problem: Problem, relative_gap: float = 0.0) -> None:
         self._problem = problem
+        self._relative_gap = relative_gap
         self._program = pulp.LpProblem("literal", pulp.LpMinimize)
         self._names = itertools.count()
         servers = [server.name for server in problem.servers]
@@ -41,24 +49,33 @@ class LiteralProgram:
         self._limit()
 
     def latency(self) -> Expression:
+        """Seconds of all computing and sending (eq. 4.2.5)."""
         return pulp.lpSum([*self._compute.values(), *self._transfer.values()])
 
     def energy(self) -> Expression:
+        """Joules of all servers."""
         return pulp.lpSum(self._energy_of(server.name) for server in self._problem.servers)
 
     def minimize(self, goal: Expression, *held: tuple[Expression, float]) -> float | None:
-        """Least value of ``goal`` while each of ``held`` stays at most its value; ``None`` if infeasible."""
+        """Least value of ``goal`` while each of ``held`` stays at most its value; ``None`` if infeasible.
+
+        Raises:
+            InternalError: the solver stopped for another reason.
+        """
         program = self._program.copy()
         program.setObjective(goal)
         for expression, value in held:
             program.addConstraint(expression <= value + 1e-7)
-        program.solve(pulp.HiGHS(msg=False, gapRel=0, gapAbs=1e-9, threads=1, mip_feasibility_tolerance=1e-9))
+        gaps = {"gapRel": self._relative_gap, "gapAbs": 1e-9, "mip_feasibility_tolerance": 1e-9}
+        program.solve(pulp.HiGHS(msg=False, threads=1, **gaps))
         if program.solverModel.modelStatusToString(program.solverModel.getModelStatus()) == "Infeasible":
             return None
-        assert program.status == pulp.LpStatusOptimal
+        if program.status != pulp.LpStatusOptimal:
+            raise InternalError(f"HiGHS ended the literal program with the status {pulp.LpStatus[program.status]!r}")
         return pulp.value(goal) or 0.0
 
     def normalization(self) -> Normalization | None:
+        """The lexicographic payoff table (section 4.8); ``None`` if the problem is infeasible."""
         latency_min = self.minimize(self.latency())
         if latency_min is None:
             return None

@@ -1,0 +1,79 @@
+"""Running the cases, method beside method."""
+
+from collections.abc import Sequence
+
+from bench.planning.apart import Ended, Stopped, run_apart
+from bench.planning.cases import Case, Method
+from bench.planning.measure import Measured, measure_components, measure_literal, measure_plan
+from bench.planning.results import CaseResult, Results, require_equal, timing
+from core.errors import InternalError
+from core.progress import Progress, no_progress, part
+
+ROUNDS = 3
+"""How often a method is measured; the rounds of two methods alternate."""
+
+LONG_SECONDS = 10.0
+"""What takes longer is measured once."""
+
+OPTIMIZER_LIMIT_SECONDS = 600.0
+"""When a run of the exact method or of the tight integer program is stopped."""
+
+COMPONENT_LAYERS = 1850
+
+Run = Ended[Measured] | Stopped
+
+
+def run(cases: Sequence[Case], literal_limit: float, quick: bool, progress: Progress = no_progress) -> Results:
+    """Measure every case by each of its methods.
+
+    Args:
+        cases: what to measure.
+        literal_limit: seconds after which the literal program of a case is stopped; its time is a lower bound then.
+        quick: forms components of fewer layers, and names no headline figures.
+        progress: told what is measured.
+
+    Raises:
+        InternalError: two methods disagree on an optimum, the exact one did not end, or a process died.
+        PartitaError: a method failed.
+    """
+    progress(0.0, "forming components")
+    layers = 200 if quick else COMPONENT_LAYERS
+    components = timing([run_apart(measure_components, layers) for _ in range(ROUNDS)])
+    share = 1 / max(1, len(cases))
+    found = [_run_case(case, literal_limit, part(progress, number * share, share)) for number, case in enumerate(cases)]
+    return Results(quick, components, found)
+
+
+def _run_case(case: Case, literal_limit: float, progress: Progress) -> CaseResult:
+    runs: dict[Method, list[Run]] = {method: [] for method in case.methods}
+    for number in range(ROUNDS):
+        for position, method in enumerate(case.methods):
+            if _is_enough(runs[method]):
+                continue
+            done = (number + position / len(case.methods)) / ROUNDS
+            progress(done, f"{case.name}, {method}, round {number + 1}")
+            runs[method].append(_run(case, method, literal_limit, runs["exact"]))
+    plan = _exact_plan(case, runs["exact"])
+    for method in case.methods:
+        for one in runs[method]:
+            if isinstance(one, Ended):
+                require_equal(case.name, method, one.value, plan)
+    return CaseResult(case, {method: timing(runs[method]) for method in case.methods}, plan)
+
+
+def _is_enough(runs: Sequence[Run]) -> bool:
+    return any(isinstance(one, Stopped) or one.value.seconds > LONG_SECONDS for one in runs)
+
+
+def _run(case: Case, method: Method, literal_limit: float, exact: Sequence[Run]) -> Run:
+    if method == "literal":
+        table = _exact_plan(case, exact).normalization
+        return run_apart(measure_literal, case.make, table, limit_seconds=literal_limit)
+    return run_apart(measure_plan, case.make, method, limit_seconds=OPTIMIZER_LIMIT_SECONDS)
+
+
+def _exact_plan(case: Case, runs: Sequence[Run]) -> Measured:
+    ended = next((one for one in runs if isinstance(one, Ended)), None)
+    if ended is None:
+        raise InternalError(f"{case.name}: the exact method did not end within {OPTIMIZER_LIMIT_SECONDS:g} s")
+    return ended.value
