@@ -21,12 +21,12 @@ class PlanWishes:
 
     Attributes:
         device: name of the server where requests start; empty: the only one with that role.
-        objective: weights of latency and energy.
+        objective: which time is meant, and the weights of it and of energy.
         limits: caps on noise and the device's energy.
         memory_limit_bytes: server → bytes for weights, instead of the memory it reports.
         layer_rules: (pattern, servers): matching layers may run only there.
         servers: names of the servers to plan for; empty: all that are complete.
-        options: solver and time limit.
+        options: method, solver and time limit.
         settings: profiler settings; ``None``: those used last for the model.
     """
 

@@ -27,7 +27,7 @@ class PlanOptions(ProfileOptions, total=False):
 
     Attributes:
         device: server where requests start and answers end; default: the only one whose role is ``device``.
-        latency_weight: weight of normalised latency, 0 to 1; the two weights sum to 1.
+        latency_weight: weight of normalised latency (or of what ``goal`` says), 0 to 1; the two weights sum to 1.
         energy_weight: weight of normalised energy, 0 to 1. One weight given alone determines the other;
             with neither, latency counts alone.
         noise_limit: largest predicted mean absolute difference of the outputs from the float model's.
@@ -35,7 +35,12 @@ class PlanOptions(ProfileOptions, total=False):
         memory_limit_bytes: server → bytes for weights; others are limited by the memory they report.
         layer_rules: pattern (shell wildcards) of layer names → servers that those layers may run on.
         servers: servers to plan for; default: all that are complete.
-        solver: ``highs`` (default), ``cbc`` or ``cplex``.
+        goal: which time ``latency_weight`` weighs: ``latency-sum`` (default): all computing and sending added up;
+            ``latency``: from the inputs to the last output when servers work side by side; ``throughput``: seconds
+            between answers when requests fill the pipeline. Or ``energy``: the weights 0 and 1.
+        method: ``exact`` (default): by elimination, with an integer program where that is too large; ``ilp``: by
+            integer programs alone.
+        solver: of integer programs: ``highs`` (default), ``cbc`` or ``cplex``.
         time_limit_seconds: when to stop the solver; the best plan so far comes back with its gap.
     """
 
@@ -47,6 +52,8 @@ class PlanOptions(ProfileOptions, total=False):
     memory_limit_bytes: Mapping[str, int]
     layer_rules: Mapping[str, Sequence[str]]
     servers: Sequence[str]
+    goal: str
+    method: str
     solver: str
     time_limit_seconds: float
 
@@ -103,6 +110,8 @@ def plan_request(model: str | Model, **options: Unpack[PlanOptions]) -> deployer
             for pattern, servers in options.get("layer_rules", {}).items()
         ],
         servers=options.get("servers", ()),
+        goal=options.get("goal", ""),
+        method=options.get("method", ""),
         solver=options.get("solver", ""),
         time_limit_seconds=options.get("time_limit_seconds"),
         settings=profiler_settings(options),

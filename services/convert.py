@@ -1,12 +1,13 @@
 """Core nouns from (``to_…``) and to (``from_…``) the messages of the contract."""
 
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, cast, get_args
 
 from core.cluster import Cluster, Member, ServerRecord
 from core.deployment import ComponentRun
 from core.documents import decode
 from core.errors import InvalidArgumentError
-from core.problem import Link, SolverOptions
+from core.problem import Goal, Link, Objective, SolverOptions
 from core.profiles import ModelProfilerSettings, Power, ServerState
 from partita.v1 import registry_pb2, types_pb2
 
@@ -196,11 +197,47 @@ def from_profiler_settings(settings: ModelProfilerSettings) -> types_pb2.Profile
     )
 
 
-def solver_options(solver: str, time_limit_seconds: float | None) -> SolverOptions:
-    """Options from a request; an empty solver is the default one.
+def solver_options(solver: str, time_limit_seconds: float | None, method: str) -> SolverOptions:
+    """Options from a request; an empty solver or method is the default one.
 
     Raises:
-        InvalidDocumentError: unknown solver or a time limit that is not positive.
+        InvalidDocumentError: unknown solver or method, or a time limit that is not positive.
     """
-    fields = {"solver": solver} if solver else {}
+    fields = {name: value for name, value in (("solver", solver), ("method", method)) if value}
     return decode({**fields, "time_limit_seconds": time_limit_seconds}, SolverOptions, "solver options")
+
+
+def objective(
+    goal: str,
+    latency_weight: float | None,
+    energy_weight: float | None,
+    default: Objective = Objective(),  # noqa: B008 - frozen
+) -> Objective:
+    """What to minimise, as a request tells it; what it leaves open is as in ``default``.
+
+    Args:
+        goal: one of ``core.problem.Goal``, or ``energy``, which stands for the weights 0 and 1; may be empty.
+        latency_weight: one weight alone determines the other.
+        energy_weight: see ``latency_weight``.
+
+    Raises:
+        InvalidArgumentError: an unknown goal, or weights other than 0 and 1 for the goal ``energy``.
+        InvalidDocumentError: weights that do not sum to 1.
+    """
+    known = (*get_args(Goal), "energy")
+    if goal and goal not in known:
+        raise InvalidArgumentError(f"goal {goal!r} is unknown; give one of {', '.join(map(repr, known))}")
+    if latency_weight is not None or energy_weight is not None:
+        latency = 1 - cast(float, energy_weight) if latency_weight is None else latency_weight
+        default = Objective(latency, 1 - latency if energy_weight is None else energy_weight, default.goal)
+        if goal == "energy" and default.energy_weight != 1:
+            raise InvalidArgumentError(
+                f"goal 'energy' means latency weight 0 and energy weight 1, not {default.latency_weight:g} and "
+                f"{default.energy_weight:g}; leave out the weights, or give the goal for the time to be weighed"
+            )
+    elif goal == "energy":
+        default = Objective(0.0, 1.0, default.goal)
+    elif goal and default.latency_weight == 0:
+        # A time is asked for that the default does not weigh.
+        default = Objective(1.0, 0.0, default.goal)
+    return default if goal in ("", "energy") else replace(default, goal=cast(Goal, goal))

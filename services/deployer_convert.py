@@ -1,12 +1,12 @@
 """The Deployer's records from and to the messages of its contract."""
 
 from core.documents import dumps
-from core.problem import Limits, Objective
+from core.problem import Limits
 from deployer.planning import PlanWishes
 from deployer.profiling import Profiles
 from deployer.records import DeploymentRecord, ModelRecord, PlanRecord
 from partita.v1 import deployer_pb2
-from services.convert import from_link, solver_options, to_profiler_settings
+from services.convert import from_link, objective, solver_options, to_profiler_settings
 from services.runtime.streams import from_spec
 
 
@@ -65,12 +65,16 @@ def to_wishes(request: deployer_pb2.PlanRequest) -> PlanWishes:
     """Read what a plan is asked to be.
 
     Raises:
-        InvalidDocumentError: weights that do not sum to 1, an unknown solver, a time limit that is not positive.
+        InvalidArgumentError: an unknown goal, or weights that do not fit it.
+        InvalidDocumentError: weights that do not sum to 1, an unknown solver or method, a time limit that is not
+            positive.
     """
+    latency_weight = request.latency_weight if request.HasField("latency_weight") else None
+    energy_weight = request.energy_weight if request.HasField("energy_weight") else None
     time_limit = request.time_limit_seconds if request.HasField("time_limit_seconds") else None
     return PlanWishes(
         device=request.device,
-        objective=_objective(request),
+        objective=objective(request.goal, latency_weight, energy_weight),
         limits=Limits(
             noise=request.noise_limit if request.HasField("noise_limit") else None,
             device_energy_joules=request.device_energy_limit_joules
@@ -80,16 +84,6 @@ def to_wishes(request: deployer_pb2.PlanRequest) -> PlanWishes:
         memory_limit_bytes=dict(request.memory_limit_bytes),
         layer_rules=tuple((rule.pattern, tuple(rule.servers)) for rule in request.layer_rules),
         servers=tuple(request.servers),
-        options=solver_options(request.solver, time_limit),
+        options=solver_options(request.solver, time_limit, request.method),
         settings=to_profiler_settings(request.settings) if request.HasField("settings") else None,
     )
-
-
-def _objective(request: deployer_pb2.PlanRequest) -> Objective:
-    """Weights as given; one alone implies the other."""
-    if request.HasField("latency_weight"):
-        latency = request.latency_weight
-        return Objective(latency, request.energy_weight if request.HasField("energy_weight") else 1 - latency)
-    if request.HasField("energy_weight"):
-        return Objective(1 - request.energy_weight, request.energy_weight)
-    return Objective()

@@ -22,9 +22,8 @@ class OptimizerServicer(optimizer_pb2_grpc.OptimizerServicer):
         self, request: optimizer_pb2.OptimizeRequest, context: Context
     ) -> AsyncGenerator[optimizer_pb2.OptimizeResponse]:
         problem = loads(request.problem, Problem)
-        options = solver_options(
-            request.solver, request.time_limit_seconds if request.HasField("time_limit_seconds") else None
-        )
+        time_limit = request.time_limit_seconds if request.HasField("time_limit_seconds") else None
+        options = solver_options(request.solver, time_limit, request.method)
         return responses(
             lambda progress: run_in_process(make_plan, problem, options, progress=progress),
             lambda step: optimizer_pb2.OptimizeResponse(progress=step),

@@ -332,6 +332,8 @@ class PlanRequest(_message.Message):
     SOLVER_FIELD_NUMBER: _builtins.int
     TIME_LIMIT_SECONDS_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    GOAL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     device: _builtins.str
     """Where requests start and answers end; empty: the only server whose role is "device"."""
@@ -341,8 +343,15 @@ class PlanRequest(_message.Message):
     noise_limit: _builtins.float
     device_energy_limit_joules: _builtins.float
     solver: _builtins.str
-    """"highs" (default), "cbc" or "cplex"."""
+    """Of integer programs: "highs" (default), "cbc" or "cplex"."""
     time_limit_seconds: _builtins.float
+    method: _builtins.str
+    """"exact" (default): by elimination, with an integer program where that is too large; "ilp": by integer programs."""
+    goal: _builtins.str
+    """Which time latency_weight weighs: "latency-sum" (default): all computing and sending added up; "latency": from the
+    inputs to the last output when servers work side by side; "throughput": seconds between answers when requests fill
+    the pipeline. Or "energy": latency_weight 0 and energy_weight 1.
+    """
     @_builtins.property
     def memory_limit_bytes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Server name → bytes for weights; others are limited by the memory they report."""
@@ -370,10 +379,12 @@ class PlanRequest(_message.Message):
         solver: _builtins.str = ...,
         time_limit_seconds: _builtins.float | None = ...,
         settings: _types_pb2.ProfilerSettings | None = ...,
+        method: _builtins.str = ...,
+        goal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_device_energy_limit_joules", b"_device_energy_limit_joules", "_energy_weight", b"_energy_weight", "_latency_weight", b"_latency_weight", "_noise_limit", b"_noise_limit", "_time_limit_seconds", b"_time_limit_seconds", "device_energy_limit_joules", b"device_energy_limit_joules", "energy_weight", b"energy_weight", "latency_weight", b"latency_weight", "noise_limit", b"noise_limit", "settings", b"settings", "time_limit_seconds", b"time_limit_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_device_energy_limit_joules", b"_device_energy_limit_joules", "_energy_weight", b"_energy_weight", "_latency_weight", b"_latency_weight", "_noise_limit", b"_noise_limit", "_time_limit_seconds", b"_time_limit_seconds", "device", b"device", "device_energy_limit_joules", b"device_energy_limit_joules", "energy_weight", b"energy_weight", "latency_weight", b"latency_weight", "layer_rules", b"layer_rules", "memory_limit_bytes", b"memory_limit_bytes", "model", b"model", "noise_limit", b"noise_limit", "servers", b"servers", "settings", b"settings", "solver", b"solver", "time_limit_seconds", b"time_limit_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_device_energy_limit_joules", b"_device_energy_limit_joules", "_energy_weight", b"_energy_weight", "_latency_weight", b"_latency_weight", "_noise_limit", b"_noise_limit", "_time_limit_seconds", b"_time_limit_seconds", "device", b"device", "device_energy_limit_joules", b"device_energy_limit_joules", "energy_weight", b"energy_weight", "goal", b"goal", "latency_weight", b"latency_weight", "layer_rules", b"layer_rules", "memory_limit_bytes", b"memory_limit_bytes", "method", b"method", "model", b"model", "noise_limit", b"noise_limit", "servers", b"servers", "settings", b"settings", "solver", b"solver", "time_limit_seconds", b"time_limit_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__device_energy_limit_joules: _TypeAlias = _typing.Literal["device_energy_limit_joules"]  # noqa: Y015
     _WhichOneofArgType__device_energy_limit_joules: _TypeAlias = _typing.Literal["_device_energy_limit_joules", b"_device_energy_limit_joules"]  # noqa: Y015

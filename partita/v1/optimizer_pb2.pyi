@@ -24,21 +24,25 @@ class OptimizeRequest(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     SOLVER_FIELD_NUMBER: _builtins.int
     TIME_LIMIT_SECONDS_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
     problem: _builtins.str
-    """Document: core.problem.Problem, the same as a problem file."""
+    """Document: core.problem.Problem, the same as a problem file; its objective says what to minimise."""
     solver: _builtins.str
-    """"highs" (default), "cbc" or "cplex"."""
+    """Of integer programs: "highs" (default), "cbc" or "cplex"."""
     time_limit_seconds: _builtins.float
+    method: _builtins.str
+    """"exact" (default): by elimination, with an integer program where that is too large; "ilp": by integer programs."""
     def __init__(
         self,
         *,
         problem: _builtins.str = ...,
         solver: _builtins.str = ...,
         time_limit_seconds: _builtins.float | None = ...,
+        method: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_time_limit_seconds", b"_time_limit_seconds", "time_limit_seconds", b"time_limit_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_time_limit_seconds", b"_time_limit_seconds", "problem", b"problem", "solver", b"solver", "time_limit_seconds", b"time_limit_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_time_limit_seconds", b"_time_limit_seconds", "method", b"method", "problem", b"problem", "solver", b"solver", "time_limit_seconds", b"time_limit_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__time_limit_seconds: _TypeAlias = _typing.Literal["time_limit_seconds"]  # noqa: Y015
     _WhichOneofArgType__time_limit_seconds: _TypeAlias = _typing.Literal["_time_limit_seconds", b"_time_limit_seconds"]  # noqa: Y015

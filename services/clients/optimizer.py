@@ -20,7 +20,10 @@ class OptimizerClient:
     async def optimize(self, problem: Problem, options: SolverOptions, progress: Progress) -> Plan:
         """Find the best plan; cancelling ends the solver."""
         request = optimizer_pb2.OptimizeRequest(
-            problem=dumps(problem), solver=options.solver, time_limit_seconds=options.time_limit_seconds
+            problem=dumps(problem),
+            solver=options.solver,
+            time_limit_seconds=options.time_limit_seconds,
+            method=options.method,
         )
         with typed_errors("the Optimizer"):
             return loads((await result_of(self._stub.Optimize(request), progress)).plan, Plan)

@@ -43,6 +43,8 @@ def test_every_option_reaches_the_message() -> None:
         memory_limit_bytes={"d": 5},
         layer_rules={"a*": ["d", "e"]},
         servers=["d", "e"],
+        goal="throughput",
+        method="ilp",
         solver="cbc",
         time_limit_seconds=3.0,
         excluded_layers=["h*"],
@@ -55,6 +57,7 @@ def test_every_option_reaches_the_message() -> None:
     assert [(rule.pattern, list(rule.servers)) for rule in request.layer_rules] == [("a*", ["d", "e"])]
     assert list(request.servers) == ["d", "e"]
     assert (request.device, request.solver, request.time_limit_seconds) == ("d", "cbc", 3.0)
+    assert (request.goal, request.method) == ("throughput", "ilp")
     assert list(request.settings.excluded_layers) == ["h*"]
 
 
