@@ -64,7 +64,7 @@ def quick_cases() -> list[Case]:
     return [
         Case("chain 30 × 3", partial(chain, 30, 3), ALL),
         Case("branched 60 × 3", partial(branched, 60, 3), ALL),
-        Case("branched 120 × 8", partial(branched, 120, 8), ("exact",)),
+        Case("branched 60 × 8", partial(branched, 60, 8), ("exact",)),
         Case("YOLO-like × 3, int8", partial(yolo, quantizable=3, repeats=0), BOTH),
     ]
 

@@ -70,7 +70,7 @@ def place(model: ModelGraph, servers: int, dice: random.Random) -> Problem:
     """Put a model before a device and ``servers`` − 1 faster machines, every pair of them linked.
 
     A machine is 1.5 to 12 times as fast as the device, and for each operator half to twice as good as that. The
-    faster, the more joules it takes for the same work. A link's throughput is 10 to 200 megabytes per second, its
+    faster, the more joules it takes for the same work. A link's throughput is 3 to 60 megabytes per second, its
     round trip 0.1 to 5 ms. So one machine alone is seldom the best plan.
     """
     names = ["device", *(f"server{number}" for number in range(1, servers))]
@@ -88,7 +88,7 @@ def place(model: ModelGraph, servers: int, dice: random.Random) -> Problem:
             Server(name, 3.0 * speed[name] ** dice.uniform(1.0, 1.5), 0.0, dice.uniform(0.5, 4.0)) for name in names
         ),
         links=tuple(
-            Link(source, target, log_uniform(dice, 10e6, 200e6), log_uniform(dice, 0.1e-3, 5e-3))
+            Link(source, target, log_uniform(dice, 3e6, 60e6), log_uniform(dice, 0.1e-3, 5e-3))
             for source in names
             for target in names
             if source != target

@@ -29,7 +29,7 @@ def run(cases: Sequence[Case], literal_limit: float, quick: bool, progress: Prog
     Args:
         cases: what to measure.
         literal_limit: seconds after which the literal program of a case is stopped; its time is a lower bound then.
-        quick: forms components of fewer layers, and names no headline figures.
+        quick: measures everything once, forms components of fewer layers, and names no headline figures.
         progress: told what is measured.
 
     Raises:
@@ -37,20 +37,23 @@ def run(cases: Sequence[Case], literal_limit: float, quick: bool, progress: Prog
         PartitaError: a method failed.
     """
     progress(0.0, "forming components")
-    layers = 200 if quick else COMPONENT_LAYERS
-    components = timing([run_apart(measure_components, layers) for _ in range(ROUNDS)])
+    layers, rounds = (200, 1) if quick else (COMPONENT_LAYERS, ROUNDS)
+    components = timing([run_apart(measure_components, layers) for _ in range(rounds)])
     share = 1 / max(1, len(cases))
-    found = [_run_case(case, literal_limit, part(progress, number * share, share)) for number, case in enumerate(cases)]
+    found = [
+        _run_case(case, rounds, literal_limit, part(progress, number * share, share))
+        for number, case in enumerate(cases)
+    ]
     return Results(quick, components, found)
 
 
-def _run_case(case: Case, literal_limit: float, progress: Progress) -> CaseResult:
+def _run_case(case: Case, rounds: int, literal_limit: float, progress: Progress) -> CaseResult:
     runs: dict[Method, list[Run]] = {method: [] for method in case.methods}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for position, method in enumerate(case.methods):
             if _is_enough(runs[method]):
                 continue
-            done = (number + position / len(case.methods)) / ROUNDS
+            done = (number + position / len(case.methods)) / rounds
             progress(done, f"{case.name}, {method}, round {number + 1}")
             runs[method].append(_run(case, method, literal_limit, runs["exact"]))
     plan = _exact_plan(case, runs["exact"])
