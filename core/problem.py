@@ -234,9 +234,16 @@ class Problem:
 
     def allowed_servers(self, layer: str) -> tuple[str, ...]:
         """Servers on which ``layer`` may run: allowed by its rule and with a known time there."""
-        allowed = self.model.by_name[layer].servers
-        return tuple(
-            server.name
-            for server in self.servers
-            if layer in self.execution.get(server.name, {}) and (allowed is None or server.name in allowed)
-        )
+        return self._allowed_servers[layer]
+
+    @cached_property
+    def _allowed_servers(self) -> Mapping[str, tuple[str, ...]]:
+        times = [(server.name, self.execution.get(server.name, {})) for server in self.servers]
+        return {
+            layer.name: tuple(
+                server
+                for server, known in times
+                if layer.name in known and (layer.servers is None or server in layer.servers)
+            )
+            for layer in self.model.layers
+        }

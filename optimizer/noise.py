@@ -8,6 +8,7 @@ that its coefficient's sign needs (thesis eq. 4.6.1–4.6.2), and p = 1 iff any 
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pulp
@@ -30,7 +31,8 @@ def all_masks(count: int) -> Masks:
     return (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(bool)
 
 
-def allowed_masks(noise: NoiseModel | None, layers: Sequence[str], limit: float | None) -> Masks:
+@lru_cache(maxsize=8)
+def allowed_masks(noise: NoiseModel | None, layers: tuple[str, ...], limit: float | None) -> Masks:
     """Which rows of ``all_masks(len(layers))`` the limit allows, as booleans."""
     masks = all_masks(len(layers))
     predicted = np.zeros(len(masks))
@@ -77,7 +79,7 @@ def add_noise_limit(
         scale = max(map(abs, terms.values()), default=1.0)
         rows.at_most(((variable, value / scale) for variable, value in terms.items()), limit / scale)
         return bool(terms) or limit >= 0
-    boxes = covering_boxes(allowed_masks(noise, list(quantized), limit))
+    boxes = covering_boxes(allowed_masks(noise, tuple(quantized), limit))
     weights = [rows.variable() for _ in boxes]
     if boxes:
         rows.equal(((weight, 1.0) for weight in weights), 1.0)

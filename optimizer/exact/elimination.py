@@ -1,39 +1,55 @@
-"""Elimination of variables by min-plus products: the least cost of a network, exactly.
+"""Elimination of variables by min-plus products: the least cost of a network, exactly or from below.
 
 Eliminating a variable adds up all tables that it occurs in and takes the least over its states, which leaves a
 table over its neighbours, the *message*. Chains and series-parallel parts shrink to nothing by messages over one
-and two variables. Going back through the order, the message's own choice gives the variable's best state.
+and two variables. Going back through the order, the tables' own choice gives the variable's best state.
+
+Where the sum would be too large a table, it is split into *mini-buckets*, whose least values add up to a lower
+bound (Dechter and Rish, Mini-buckets, 2003). Their costs are first shifted between them so that all have the same
+least cost for each state of the variable, which tightens the bound (Ihler et al., Join-graph based cost-shifting
+schemes, 2012).
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from optimizer.exact.network import MOST_ENTRIES, Network, Numbers, TooLargeError
+from core.cost import Flags, Numbers
+from optimizer.exact.network import Integers, Network, Table
 from optimizer.exact.order import elimination_order
 
+LARGEST_TABLE = 400_000
+"""Most entries of one table; what would need more is split."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Bucket:
-    """One step: what is added up to eliminate a variable.
+    """Tables that are added up to eliminate a variable.
 
     Attributes:
-        variable: eliminated here.
         scope: its neighbours, the first to be eliminated last; the variable itself is a further, last axis.
         start: where its own costs begin in the flat vector of all costs; ``stop``: where they end.
         shape: of its own costs, 1 for what they do not depend on.
-        inputs: for every earlier message that comes in here, its bucket and its shape here.
+        inputs: for every message that comes in here, the bucket it comes from and its shape here.
     """
 
-    variable: int
     scope: tuple[int, ...]
-    start: int
-    stop: int
-    shape: tuple[int, ...]
-    inputs: tuple[tuple[int, tuple[int, ...]], ...]
+    start: int = 0
+    stop: int = 0
+    shape: tuple[int, ...] = ()
+    inputs: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The elimination of a variable: by one bucket, or by several mini-buckets."""
+
+    variable: int
+    buckets: range
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,7 @@ class Eliminated:
     """An elimination for several weightings of the measures at once.
 
     Attributes:
-        values: the least cost of each weighting.
+        values: the least cost of each weighting, or a lower bound where the elimination is not exact.
         tables: for each bucket: weightings × scope × variable, the least cost of all that is eliminated so far.
         messages: for each bucket its table's least over the variable.
     """
@@ -56,24 +72,25 @@ class Elimination:
 
     Attributes:
         measures: what the weightings weigh.
-        variables: how many the network has.
-        buckets: the steps, in order.
-
-    Raises:
-        TooLargeError: the tables would have more than ``MOST_ENTRIES`` entries together.
+        sizes: number of states of each of the network's variables.
+        steps: the variables in order.
+        buckets: of all steps.
+        exact: whether no bucket had to be split.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, largest_table: int = LARGEST_TABLE) -> None:
         self.measures = network.measures
-        self.variables = len(network.sizes)
-        order = elimination_order(network.sizes, (table.scope for table in network.tables))
-        position = {variable: index for index, variable in enumerate(order)}
-        scopes = _bucket_scopes(network, order, position)
-        entries = sum(math.prod(network.sizes[v] for v in scope) for scope in scopes)
-        if entries > MOST_ENTRIES:
-            raise TooLargeError(f"elimination would take {entries:.2g} table entries")
+        self.steps: list[Step] = []
         self.buckets: list[Bucket] = []
-        self._prepare(network, position, scopes)
+        self.sizes = network.sizes
+        self._largest = largest_table
+        order = elimination_order(network.sizes, [table.scope for table in network.tables])
+        self._position = {variable: index for index, variable in enumerate(order)}
+        self._constant = np.zeros(len(network.measures))
+        self._impossible = 0.0
+        self._roots: list[int] = []
+        self._prepare(network, order)
+        self.exact = len(self.steps) == len(self.buckets)
 
     def run(self, weightings: Numbers) -> Eliminated:
         """Eliminate all variables.
@@ -82,91 +99,209 @@ class Elimination:
             weightings: weightings × measures.
         """
         costs = weightings @ self._costs
-        costs += self._forbidden
+        costs += self._penalties
         count = len(weightings)
         tables: list[Numbers] = []
         messages: list[Numbers] = []
-        for bucket in self.buckets:
-            table = costs[:, bucket.start : bucket.stop].reshape(count, *bucket.shape)
-            for source, shape in bucket.inputs:
-                table = table + messages[source].reshape(count, *shape)
-            tables.append(table)
-            messages.append(table.min(axis=-1))
+        for step in self.steps:
+            for index in step.buckets:
+                bucket = self.buckets[index]
+                table = costs[:, bucket.start : bucket.stop].reshape(count, *bucket.shape)
+                for source, shape in bucket.inputs:
+                    table = table + messages[source].reshape(count, *shape)
+                tables.append(table)
+                if len(step.buckets) == 1:
+                    messages.append(table.min(axis=-1))
+            if len(step.buckets) > 1:
+                self._match(tables, step.buckets)
+                messages.extend(tables[index].min(axis=-1) for index in step.buckets)
         values = weightings @ self._constant + self._impossible
         for root in self._roots:
             values = values + messages[root]
         return Eliminated(values, tables, messages)
 
-    def best(self, eliminated: Eliminated, weighting: int) -> list[int]:
-        """A state of least cost for each variable."""
-        states = [0] * self.variables
-        for bucket, table in zip(reversed(self.buckets), reversed(eliminated.tables), strict=True):
-            states[bucket.variable] = int(table[(weighting, *[states[v] for v in bucket.scope])].argmin())
-        return states
+    def best(self, eliminated: Eliminated) -> Integers:
+        """By weighting, a state for each variable: of least cost if the elimination is exact, else a good guess."""
+        count = len(eliminated.values)
+        rows = np.arange(count)
+        states = np.zeros((len(self.sizes), count), dtype=np.int64)
+        for step in reversed(self.steps):
+            total: Numbers | float = 0.0
+            for index in step.buckets:
+                total = total + eliminated.tables[index][(rows, *[states[v] for v in self.buckets[index].scope])]
+            states[step.variable] = np.argmin(total, axis=-1)
+        return states.T
 
-    def measure(self, states: Sequence[int]) -> Numbers:
-        """Every measure of one state for each variable."""
-        entries = []
-        for bucket in self.buckets:
-            entry = 0
-            for variable, size in zip((*bucket.scope, bucket.variable), bucket.shape, strict=True):
-                entry = entry * size + (states[variable] if size > 1 else 0)
-            entries.append(bucket.start + entry)
-        measured: Numbers = self._costs[:, entries].sum(axis=1) + self._constant
+    def reduced(self, excluded: Sequence[Flags]) -> tuple[Network, list[Integers]]:
+        """The network without what is excluded, and for each of its variables the states that are left.
+
+        A variable that occurs in no table keeps its first state.
+        """
+        first = np.zeros(1, dtype=np.int64)
+        kept = [first] * len(self.sizes)
+        for step in self.steps:
+            flags = excluded[step.buckets[0]]
+            kept[step.variable] = np.flatnonzero(~flags.reshape(-1, flags.shape[-1]).all(axis=0))
+        network = Network(self.measures, [len(states) for states in kept])
+        settled = np.array([states[0] if len(states) else 0 for states in kept])
+        measured = self._constant.copy()
+        positions = self._positions(settled)
+        for step in self.steps:
+            index = step.buckets[0]
+            bucket = self.buckets[index]
+            scope = (*bucket.scope, step.variable)
+            if all(len(kept[variable]) == 1 for variable in scope):
+                measured += self._costs[:, positions[index]]
+                continue
+            values = self._costs[:, bucket.start : bucket.stop].reshape(-1, *bucket.shape)
+            left = excluded[index]
+            used = []
+            for axis, (variable, size) in enumerate(zip(scope, bucket.shape, strict=True)):
+                if size > 1:
+                    used.append(variable)
+                    values = values.take(kept[variable], axis=axis + 1)
+                left = left.take(kept[variable], axis=axis)
+            network.add(used, values)
+            network.add(scope, np.zeros((len(values), *left.shape)), left)
+        network.tables.append(Table((), measured, None))
+        return network, kept
+
+    def _positions(self, states: Integers) -> Integers:
+        """Where in the vector of all costs each bucket's own are, for one state of each variable."""
+        offsets = np.bincount(self._stride_of, self._strides * states[self._strided], len(self.buckets))
+        return self._starts + offsets.astype(np.int64)
+
+    def measure(self, states: Integers) -> Numbers:
+        """Every measure of one state for each variable; infinite where that is impossible."""
+        positions = self._positions(states)
+        measured: Numbers = self._costs[:, positions].sum(axis=1) + self._constant
+        measured += self._penalties[positions].sum() + self._impossible
         return measured
 
-    def _prepare(self, network: Network, position: dict[int, int], scopes: list[tuple[int, ...]]) -> None:
-        count = len(network.measures)
-        self._constant = np.zeros(count)
-        self._impossible = 0.0
-        by_bucket: dict[int, list[int]] = defaultdict(list)
-        for index, table in enumerate(network.tables):
+    def excluded(self, eliminated: Eliminated, below: Numbers) -> list[Flags]:
+        """For each bucket the entries of its table that no assignment within ``below`` has.
+
+        Args:
+            eliminated: of an exact elimination.
+            below: for each weighting the cost that an assignment may have at most.
+        """
+        excluded: list[Flags] = [np.zeros(0, dtype=bool)] * len(self.buckets)
+        # The least cost of all that is not in a bucket's table, by the states of its scope.
+        outside: dict[int, Numbers] = {}
+        for root in self._roots:
+            outside[root] = (eliminated.values - eliminated.messages[root])[:, None]
+        for index in range(len(self.buckets) - 1, -1, -1):
+            # Axes from here on: weightings × scope × variable.
+            around = outside.pop(index)
+            through = eliminated.tables[index] + around.reshape(*around.shape[: len(self.buckets[index].scope) + 1], 1)
+            possible = through <= below.reshape(-1, *(1,) * (through.ndim - 1))
+            excluded[index] = ~np.logical_and.reduce(possible, axis=0)
+            for source, shape in self.buckets[index].inputs:
+                absent = tuple(axis + 1 for axis, size in enumerate(shape) if size == 1 and through.shape[axis + 1] > 1)
+                message = eliminated.messages[source]
+                least = through.min(axis=absent).reshape(message.shape)
+                with np.errstate(invalid="ignore"):
+                    outside[source] = np.where(np.isfinite(message), least - message, np.inf)
+        return excluded
+
+    def _match(self, tables: list[Numbers], buckets: range) -> None:
+        """Shift costs between mini-buckets, so that each has the same least cost by state of the variable."""
+        least = [tables[index].min(axis=tuple(range(1, tables[index].ndim - 1))) for index in buckets]
+        # What one bucket forbids all others need not pay for.
+        possible = np.isfinite(np.sum(least, axis=0))
+        mean = np.where(possible, np.mean(least, axis=0), 0.0)
+        for index, own in zip(buckets, least, strict=True):
+            shift = np.where(possible, mean - np.where(possible, own, 0.0), 0.0)
+            axes = (len(shift), *(1,) * (tables[index].ndim - 2), shift.shape[-1])
+            tables[index] = tables[index] + shift.reshape(axes)
+
+    def _prepare(self, network: Network, order: Sequence[int]) -> None:
+        own: dict[int, list[Table]] = defaultdict(list)
+        for table in network.tables:
             if table.scope:
-                by_bucket[min(position[variable] for variable in table.scope)].append(index)
+                own[min(self._position[variable] for variable in table.scope)].append(table)
             else:
                 self._constant += table.values
                 self._impossible += math.inf if table.forbidden is not None else 0.0
-        inputs: dict[int, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
-        self._roots: list[int] = []
-        costs, forbidden = [np.zeros((count, 0))], [np.zeros(0)]
+        arrived: dict[int, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+        costs, penalties = [np.zeros((len(network.measures), 0))], [np.zeros(0)]
         start = 0
-        for index, scope in enumerate(scopes):
-            own = [network.tables[table] for table in by_bucket[index]]
-            used = {variable for table in own for variable in table.scope}
-            shape = tuple(network.sizes[v] if v in used else 1 for v in scope)
-            values, penalty = np.zeros((count, *shape)), np.zeros(shape)
-            for table in own:
-                axes = sorted(range(len(table.scope)), key=lambda axis: -position[table.scope[axis]])
-                here = tuple(network.sizes[v] if v in table.scope else 1 for v in scope)
-                values += table.values.transpose(0, *(axis + 1 for axis in axes)).reshape(count, *here)
-                if table.forbidden is not None:
-                    penalty += np.where(table.forbidden.transpose(axes).reshape(here), math.inf, 0.0)
-            stop = start + penalty.size
-            costs.append(values.reshape(count, -1))
-            forbidden.append(penalty.reshape(-1))
-            self.buckets.append(Bucket(scope[-1], scope[:-1], start, stop, shape, tuple(inputs[index])))
-            start = stop
-            if len(scope) == 1:
-                self._roots.append(index)
-                continue
-            target = position[scope[-2]]
-            sent = set(scope[:-1])
-            inputs[target].append((index, tuple(network.sizes[v] if v in sent else 1 for v in scopes[target])))
+        for index, variable in enumerate(order):
+            first = len(self.buckets)
+            for tables, messages in self._mini_buckets(variable, own.pop(index, []), arrived.pop(index, [])):
+                scopes = [table.scope for table in tables] + [scope for _, scope in messages]
+                scope = self._ordered({variable}.union(*scopes))
+                bucket = Bucket(scope[:-1])
+                values, penalty = self._added_up(tables, scope, len(network.measures))
+                bucket.start, bucket.stop, bucket.shape = start, start + penalty.size, penalty.shape
+                bucket.inputs = [(source, self._shape(scope, sent)) for source, sent in messages]
+                start = bucket.stop
+                costs.append(values.reshape(len(values), -1))
+                penalties.append(penalty.reshape(-1))
+                if len(scope) > 1:
+                    arrived[self._position[scope[-2]]].append((len(self.buckets), scope[:-1]))
+                else:
+                    self._roots.append(len(self.buckets))
+                self.buckets.append(bucket)
+            self.steps.append(Step(variable, range(first, len(self.buckets))))
         self._costs = np.concatenate(costs, axis=1)
-        self._forbidden = np.concatenate(forbidden)
+        self._penalties = np.concatenate(penalties)
+        self._starts = np.array([bucket.start for bucket in self.buckets], dtype=np.int64)
+        strides = [
+            (index, variable, math.prod(bucket.shape[axis + 1 :]))
+            for step in self.steps
+            for index in step.buckets
+            for bucket in (self.buckets[index],)
+            for axis, variable in enumerate((*bucket.scope, step.variable))
+            if bucket.shape[axis] > 1
+        ]
+        # Where an assignment's costs are: in each bucket at the sum of its states times these strides.
+        self._stride_of, self._strided, self._strides = np.array(strides, dtype=np.int64).reshape(-1, 3).T
 
+    def _mini_buckets(
+        self, variable: int, tables: list[Table], messages: list[tuple[int, tuple[int, ...]]]
+    ) -> list[tuple[list[Table], list[tuple[int, tuple[int, ...]]]]]:
+        """Divide what a variable occurs in so that no sum is too large; mostly into one part."""
+        if (
+            self._entries({variable}.union(*(t.scope for t in tables), *(scope for _, scope in messages)))
+            <= self._largest
+        ):
+            return [(tables, messages)]
+        pieces: list[tuple[set[int], Literal["table", "message"], int]] = []
+        pieces += [(set(table.scope), "table", index) for index, table in enumerate(tables)]
+        pieces += [(set(scope), "message", index) for index, (_, scope) in enumerate(messages)]
+        parts: list[tuple[set[int], list[Table], list[tuple[int, tuple[int, ...]]]]] = []
+        for scope, kind, index in sorted(pieces, key=lambda piece: -self._entries(piece[0])):
+            fitting = (part for part in parts if self._entries(part[0] | scope) <= self._largest)
+            part = min(fitting, key=lambda one: self._entries(one[0] | scope), default=None)
+            if part is None:
+                part = ({variable}, [], [])
+                parts.append(part)
+            part[0].update(scope)
+            if kind == "table":
+                part[1].append(tables[index])
+            else:
+                part[2].append(messages[index])
+        return [(own, arrived) for _, own, arrived in parts]
 
-def _bucket_scopes(network: Network, order: Sequence[int], position: dict[int, int]) -> list[tuple[int, ...]]:
-    """For each step the variables of its table, the last eliminated first."""
-    joined: list[set[int]] = [{variable} for variable in order]
-    for table in network.tables:
-        if table.scope:
-            joined[min(position[variable] for variable in table.scope)].update(table.scope)
-    scopes = []
-    for index, variables in enumerate(joined):
-        scope = tuple(sorted(variables, key=lambda variable: -position[variable]))
-        scopes.append(scope)
-        if len(scope) > 1:
-            joined[position[scope[-2]]].update(scope[:-1])
-        joined[index] = set()
-    return scopes
+    def _entries(self, scope: Iterable[int]) -> float:
+        return math.prod(float(self.sizes[variable]) for variable in scope)
+
+    def _ordered(self, scope: Iterable[int]) -> tuple[int, ...]:
+        return tuple(sorted(scope, key=lambda variable: -self._position[variable]))
+
+    def _shape(self, scope: Sequence[int], used: Iterable[int]) -> tuple[int, ...]:
+        present = set(used)
+        return tuple(self.sizes[variable] if variable in present else 1 for variable in scope)
+
+    def _added_up(self, tables: list[Table], scope: Sequence[int], measures: int) -> tuple[Numbers, Numbers]:
+        """Measures × shape of the tables' sum over the scope, and infinity where it is impossible."""
+        shape = self._shape(scope, {variable for table in tables for variable in table.scope})
+        values, penalty = np.zeros((measures, *shape)), np.zeros(shape)
+        for table in tables:
+            axes = sorted(range(len(table.scope)), key=lambda axis: -self._position[table.scope[axis]])
+            here = self._shape(scope, table.scope)
+            values += table.values.transpose(0, *(axis + 1 for axis in axes)).reshape(measures, *here)
+            if table.forbidden is not None:
+                penalty += np.where(table.forbidden.transpose(axes).reshape(here), math.inf, 0.0)
+        return values, penalty

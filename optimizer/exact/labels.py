@@ -7,18 +7,15 @@ with the same states wherever the rest of the order looks, and no bound above.
 """
 
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.cost import Flags, Numbers
 from optimizer.exact.elimination import Eliminated, Elimination
-from optimizer.exact.network import Flags, Numbers
-
-Integers = NDArray[np.int64]
+from optimizer.exact.network import Integers
 
 COMPARED = 8
 """With how many cheaper labels each one is compared."""
@@ -36,17 +33,18 @@ class Labelled:
         dropped: least first bound of the labels that had to be left out; infinite if none, so that the answer is exact.
     """
 
-    states: list[int] | None
+    states: Integers | None
     dropped: float
 
 
 def set_labels(
-    elimination: Elimination, eliminated: Eliminated, below: Numbers, most: int, deadline: float
+    elimination: Elimination, eliminated: Eliminated, below: Numbers, bounds_only: int, most: int, deadline: float
 ) -> Labelled:
     """Find the assignment of least cost within the caps.
 
     Args:
-        eliminated: run for the goal with multipliers, the goal and the capped measures.
+        eliminated: run for the goal with multipliers, some of them, then the goal and the capped measures.
+        bounds_only: how many are with multipliers.
         below: for each of these the value that no label may exceed.
         most: labels kept at a time, those of the least first bound.
         deadline: when to give up, by ``time.perf_counter``.
@@ -54,66 +52,89 @@ def set_labels(
     bounds = eliminated.values[:, None]
     dropped = math.inf
     live: dict[int, Integers] = {}
-    steps: list[tuple[Integers, Integers]] = []
+    trace: list[tuple[Integers, Integers]] = []
     last_use = _last_uses(elimination)
-    below = np.minimum(below, sys.float_info.max)
     if not (bounds <= below[:, None]).all():
         return Labelled(None, math.inf)
-    for index in range(len(elimination.buckets) - 1, -1, -1):
+    for index in range(len(elimination.steps) - 1, -1, -1):
         if time.perf_counter() > deadline:
             return Labelled(None, min(dropped, float(bounds[0].min())))
-        bucket = elimination.buckets[index]
-        table, message = eliminated.tables[index], eliminated.messages[index]
-        where: tuple[slice | Integers, ...] = (slice(None), *[live[variable] for variable in bucket.scope])
-        count = table.shape[-1]
-        raised = table[where].reshape(len(below), -1, count) - message[where].reshape(len(below), -1, 1)
-        grown = (bounds[:, :, None] + raised).reshape(len(below), -1)
-        with_all = np.flatnonzero((grown <= below[:, None]).all(axis=0))
-        if not len(with_all):
+        step = elimination.steps[index]
+        raised = sum(_raised(elimination, eliminated, bucket, live) for bucket in step.buckets)
+        grown = bounds[:, :, None] + raised
+        count = grown.shape[-1]
+        grown = grown.reshape(len(below), -1)
+        within = np.flatnonzero((grown <= below[:, None]).all(axis=0))
+        if not len(within):
             return Labelled(None, dropped)
-        bounds = grown[:, with_all]
-        parents, states = with_all // count, with_all % count
+        bounds = grown[:, within]
+        parents, states = within // count, within % count
         live = {variable: column[parents] for variable, column in live.items() if last_use[variable] < index}
-        if last_use[bucket.variable] < index:
-            live[bucket.variable] = states
+        if last_use[step.variable] < index:
+            live[step.variable] = states
         if len(states) > FEW:
-            kept = _undominated(bounds[1:], list(live.values()))
+            kept = _undominated(bounds[bounds_only:], list(live.values()))
             if len(kept) > most:
                 ranked = kept[np.argsort(bounds[0, kept], kind="stable")]
                 dropped = min(dropped, float(bounds[0, ranked[most]]))
                 kept = ranked[:most]
             bounds, parents, states = bounds[:, kept], parents[kept], states[kept]
             live = {variable: column[kept] for variable, column in live.items()}
-        steps.append((parents, states))
-    label = int(bounds[1].argmin())
-    found = [0] * elimination.variables
-    for bucket, (parents, states) in zip(elimination.buckets, reversed(steps), strict=True):
-        found[bucket.variable] = int(states[label])
+        trace.append((parents, states))
+    label = int(bounds[bounds_only].argmin())
+    found = np.zeros(len(elimination.sizes), dtype=np.int64)
+    for step, (parents, states) in zip(elimination.steps, reversed(trace), strict=True):
+        found[step.variable] = states[label]
         label = int(parents[label])
     return Labelled(found, dropped)
 
 
+def _raised(elimination: Elimination, eliminated: Eliminated, bucket: int, live: dict[int, Integers]) -> Numbers:
+    """By how much each state raises the bounds of each label: weightings × labels × states."""
+    table, message = eliminated.tables[bucket], eliminated.messages[bucket]
+    where: tuple[slice | Integers, ...] = (slice(None), *[live[v] for v in elimination.buckets[bucket].scope])
+    count = table.shape[-1]
+    raised: Numbers = table[where].reshape(len(table), -1, count) - message[where].reshape(len(table), -1, 1)
+    return raised
+
+
 def _last_uses(elimination: Elimination) -> dict[int, int]:
-    """By variable, the earliest bucket that looks at it."""
+    """By variable, the earliest step that looks at it."""
     uses = {}
-    for index in range(len(elimination.buckets) - 1, -1, -1):
-        uses[elimination.buckets[index].variable] = index
-        uses.update(dict.fromkeys(elimination.buckets[index].scope, index))
+    for index in range(len(elimination.steps) - 1, -1, -1):
+        step = elimination.steps[index]
+        uses[step.variable] = index
+        for bucket in step.buckets:
+            uses.update(dict.fromkeys(elimination.buckets[bucket].scope, index))
     return uses
 
 
 def _undominated(bounds: Numbers, columns: Sequence[Integers]) -> Integers:
     """Positions of the labels to keep, given the bounds of goal and measures and the states that still matter."""
-    # Sums of the same costs in another order may differ by rounding.
-    slack = 1e-13 * np.abs(bounds).max(axis=1, keepdims=True)
     group = np.zeros(bounds.shape[1], dtype=np.int64)
     for column in columns:
         group = group * (int(column.max()) + 1) + column
         if int(group.max()) > 2**40:
             group = np.unique(group, return_inverse=True)[1].reshape(-1)
+    # Sums of the same costs in another order may differ by rounding.
+    slack = 1e-13 * np.abs(bounds).max(axis=1, keepdims=True)
     order = np.lexsort((*bounds[::-1], group))
     group, bounds = group[order], bounds[:, order]
     dominated: Flags = np.zeros(len(order), dtype=bool)
+    if len(bounds) <= 2:
+        # In the order of the goal, a label is dominated if one before it in its group has no more of the measure.
+        values = bounds[-1]
+        rank = np.searchsorted(np.sort(values), values - slack[-1], side="left")
+        new = np.flatnonzero(np.diff(group, prepend=-1))
+        block = np.zeros(len(order), dtype=np.int64)
+        block[new] = 1
+        shifted = rank - np.cumsum(block) * (len(order) + 1)
+        sorted_rank = np.searchsorted(np.sort(values), values, side="left") - np.cumsum(block) * (len(order) + 1)
+        least = np.minimum.accumulate(sorted_rank)
+        dominated[1:] = (
+            (least[:-1] <= np.maximum(shifted[1:], shifted[1:])) & (block[1:] == 0) & (least[:-1] <= sorted_rank[1:])
+        )
+        return order[~dominated]
     for distance in range(1, min(COMPARED, len(order) - 1) + 1):
         same = group[distance:] == group[:-distance]
         dominated[distance:] |= same & (bounds[:, distance:] >= bounds[:, :-distance] - slack).all(axis=0)

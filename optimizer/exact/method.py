@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,10 +10,10 @@ import numpy as np
 from core.problem import Problem
 from optimizer.exact.capped import Best, Capped
 from optimizer.exact.elimination import Elimination
-from optimizer.exact.network import PlacementNetwork, TooLargeError
+from optimizer.exact.network import Network, PlacementNetwork, TooLargeError
 from optimizer.integer_program import IntegerProgram
 from optimizer.measures import NOISE, Weights, value_of
-from optimizer.noise import TOLERANCE
+from optimizer.noise import TOLERANCE, allowed_masks
 from optimizer.solution import Outcome, Solution, evaluated
 
 ENUMERATED = 16
@@ -22,12 +21,6 @@ ENUMERATED = 16
 
 LONGEST_SECONDS = 10.0
 """Time for closing a gap by labels before the integer program takes over."""
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    placement: PlacementNetwork
-    elimination: Elimination
 
 
 class ExactMethod:
@@ -43,7 +36,7 @@ class ExactMethod:
         self._problem = problem
         self._solver = solver
         self._tell = tell
-        self._prepared: dict[float | None, _Prepared | str] = {}
+        self._prepared: dict[float | None, Elimination | str] = {}
 
     @cached_property
     def _program(self) -> IntegerProgram:
@@ -68,8 +61,9 @@ class ExactMethod:
         if best.value == best.bound == math.inf:
             return Outcome("infeasible")
         found = start
-        if best.states is not None:
-            found = evaluated(self._problem, *prepared.placement.read(best.states))
+        placement = self._placement
+        if best.states is not None and isinstance(placement, PlacementNetwork):
+            found = evaluated(self._problem, *placement.read(best.states))
             if limit is not None and found.prediction.noise > limit + TOLERANCE * abs(limit):
                 reason = f"{len(self._problem.model.quantizable)} layers may be int8 under a noise cap"
                 return self._continue(goal, caps, end, start, best.bound, reason)
@@ -77,22 +71,43 @@ class ExactMethod:
             return Outcome("optimal", found, min(best.bound, best.value))
         return self._continue(goal, caps, end, found, best.bound, "the caps leave a gap between plan and bound")
 
-    def _prepare(self, noise_limit: float | None) -> _Prepared | str:
+    @cached_property
+    def _placement(self) -> PlacementNetwork | str:
+        try:
+            return PlacementNetwork(self._problem)
+        except TooLargeError as error:
+            return str(error)
+
+    def _prepare(self, noise_limit: float | None) -> Elimination | str:
         """The elimination under a limit on noise, or why there is none."""
+        if isinstance(self._placement, str):
+            return self._placement
         if noise_limit not in self._prepared:
             try:
-                placement = PlacementNetwork(self._problem, noise_limit)
-                self._prepared[noise_limit] = _Prepared(placement, Elimination(placement.network))
+                self._prepared[noise_limit] = Elimination(self._limited(self._placement, noise_limit))
             except TooLargeError as error:
                 self._prepared[noise_limit] = str(error)
         return self._prepared[noise_limit]
 
-    def _best(self, prepared: _Prepared, goal: Weights, caps: Weights, known: float, deadline: float) -> Best:
-        names = prepared.elimination.measures
+    def _limited(self, placement: PlacementNetwork, noise_limit: float | None) -> Network:
+        """The network without the sets of int8 layers that break the limit."""
+        network = placement.network
+        layers = self._problem.model.quantizable
+        if noise_limit is None or not layers:
+            return network
+        allowed = allowed_masks(self._problem.noise, layers, noise_limit).reshape((2,) * len(layers))
+        limited = Network(network.measures, list(network.sizes), list(network.tables))
+        # Row numbers of masks are binary with the first layer lowest, hence the axes in reverse.
+        scope = [placement.precision[name] for name in reversed(layers)]
+        limited.add(scope, np.zeros((len(network.measures), *allowed.shape)), ~allowed)
+        return limited
+
+    def _best(self, elimination: Elimination, goal: Weights, caps: Weights, known: float, deadline: float) -> Best:
+        names = elimination.measures
         capped = {measure: cap for measure, cap in caps.items() if measure != NOISE}
         weights = np.array([goal.get(measure, 0.0) for measure in names])
         rows = [names.index(measure) for measure in capped]
-        return Capped(prepared.elimination, weights, rows, list(capped.values()), known).run(deadline)
+        return Capped(elimination, weights, rows, list(capped.values()), known).run(deadline)
 
     def _continue(
         self, goal: Weights, caps: Weights, end: float, start: Solution | None, bound: float, reason: str

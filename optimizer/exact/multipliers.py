@@ -8,7 +8,7 @@ and the λ where that bound is highest is tried next.
 import highspy
 import numpy as np
 
-from optimizer.exact.network import Numbers
+from core.cost import Numbers
 
 LARGEST = 1e4
 """Bound on multipliers, for goals and measures scaled to 1."""
