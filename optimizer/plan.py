@@ -10,8 +10,8 @@ from core.progress import Progress, no_progress
 from optimizer.baselines import baseline, simple_plans
 from optimizer.components import plan_components
 from optimizer.infeasibility import explain, layer_without_server
-from optimizer.integer_program import IntegerProgram
 from optimizer.measures import ENERGY, LATENCY, value_of
+from optimizer.method import method_for
 from optimizer.quantized_sets import QuantizedSets
 from optimizer.search import Clock, Search
 from optimizer.solution import Solution
@@ -27,7 +27,7 @@ def make_plan(
 
     Args:
         problem: what to place, where, under which limits.
-        options: solver, and a time limit for all solves together.
+        options: method, solver, and a time limit for all solves together.
         progress: told which solve is under way.
 
     Returns:
@@ -41,19 +41,20 @@ def make_plan(
     clock = Clock(options.time_limit_seconds)
     reason = layer_without_server(problem)
     if reason is None:
-        progress(0.0, "building the integer program")
-        method = IntegerProgram(problem, options.solver)
+        progress(0.0, "building tables")
+        notes: dict[str, None] = {}
+        method = method_for(problem, options, lambda note: notes.update({note: None}))
         search = Search(problem, method, clock, _starts(problem))
         weighted = minimize_weighted(problem, search, lambda done, message: progress(0.9 * done, message))
         if weighted is not None:
             progress(0.9, "forming components and comparing with simpler plans")
-            return _assembled(problem, weighted, clock)
+            return _assembled(problem, weighted, clock, tuple(notes))
         progress(0.9, "finding out which limit cannot be met")
         reason = explain(problem, method, clock, options.solver)
     return Plan(problem.model.name, "infeasible", reason=reason, solve_seconds=clock.elapsed)
 
 
-def _assembled(problem: Problem, weighted: Weighted, clock: Clock) -> Plan:
+def _assembled(problem: Problem, weighted: Weighted, clock: Clock, notes: tuple[str, ...]) -> Plan:
     goal, _ = ranking(problem, weighted.normalization)
     best = weighted.solution
     simple = simple_plans(problem, goal, best.quantized)
@@ -78,6 +79,7 @@ def _assembled(problem: Problem, weighted: Weighted, clock: Clock) -> Plan:
         quantized=tuple(name for name in problem.model.by_name if name in best.quantized),
         components=plan_components(problem.model, best.placement, problem.device),
         baselines={name: baseline(problem, weighted.normalization, one) for name, one in simple.items()},
+        notes=notes,
     )
 
 

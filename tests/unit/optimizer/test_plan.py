@@ -76,7 +76,7 @@ def test_equals_the_thesis_program(problem: Problem) -> None:
 def test_other_solvers_agree(problem: Problem, solver: Literal["cbc", "cplex"]) -> None:
     if solver == "cplex":
         pytest.importorskip("cplex")
-    options = SolverOptions(solver)
+    options = SolverOptions(solver, method="ilp")
     expected, plan = make_plan(problem), make_plan(problem, options)
     assert plan.status == expected.status
     if expected.reason is not None:
