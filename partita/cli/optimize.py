@@ -2,21 +2,25 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from core.errors import InvalidDocumentError
-from partita.cli.options import AsJson, Picture
-from partita.cli.output import progress_bar
+from core.errors import InfeasiblePlanError, InvalidArgumentError, InvalidDocumentError
+from partita.cli.options import AsJson, EnergyWeight, Goal, LatencyWeight, Method, Solver
+from partita.cli.output import out, print_json, progress_bar, write_json
 from partita.cli.plans import finish
 
 if TYPE_CHECKING:
+    from core.front import Front
     from core.plan import Plan
     from core.problem import Problem, SolverOptions
     from core.progress import Progress
+
+T = TypeVar("T")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,31 +31,90 @@ def register(app: typer.Typer) -> None:
 def optimize(
     file: Annotated[Path, typer.Argument(metavar="PROBLEM.json", help="A file in the format partita/problem@1.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PLAN.json", help="Write the plan file.", dir_okay=False)
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.json", help="Write the plan, or the front.", dir_okay=False),
     ] = None,
-    solver: Annotated[Literal["highs", "cbc", "cplex"], typer.Option(help="Which solver.")] = "highs",
-    method: Annotated[Literal["ilp"], typer.Option(help="ilp: as an integer program.")] = "ilp",  # noqa: ARG001
+    goal: Goal = None,
+    latency_weight: LatencyWeight = None,
+    energy_weight: EnergyWeight = None,
+    pareto: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Instead of one plan, the front of summed latency against energy: at most N plans, each the best for "
+            "a range of weights, and the knee among them.",
+        ),
+    ] = None,
+    method: Method = "exact",
+    solver: Solver = "highs",
     time_limit: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="When to stop; the best plan so far has its true gap.")
     ] = None,
-    picture: Picture = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE.png", help="Draw the plan's components, or the front.", dir_okay=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan without a cluster. Exit code 0 for a plan, 3 for an infeasible problem, 2 for a bad file."""
+    """Plan without a cluster. Goal and weights, where given, replace the file's.
+
+    Exit code 0 for a plan, 3 for an infeasible problem, 2 for a bad file.
+    """
     from core.documents import loads
     from core.problem import Problem, SolverOptions
 
+    if pareto is not None and (goal, latency_weight, energy_weight) != (None, None, None):
+        raise InvalidArgumentError(
+            "--pareto is for all weights: leave out --goal, --latency-weight and --energy-weight"
+        )
     try:
         problem = loads(file.read_bytes(), Problem)
     except InvalidDocumentError as error:
         raise InvalidDocumentError(f"{file}: {error}") from None
-    options = SolverOptions(solver, time_limit)
+    options = SolverOptions(solver, time_limit, method)
     with progress_bar("optimize") as progress:
-        plan = asyncio.run(_solve_apart(problem, options, progress))
-    finish(plan, problem, output, picture, as_json)
+        if pareto is not None:
+            front = asyncio.run(_apart(_front, problem, pareto, options, progress=progress))
+        else:
+            problem = _aimed(problem, goal, latency_weight, energy_weight)
+            plan = asyncio.run(_apart(_plan, problem, options, progress=progress))
+    if pareto is not None:
+        _finish_front(front, output, picture, as_json)
+    else:
+        finish(plan, problem, output, picture, as_json)
 
 
-async def _solve_apart(problem: "Problem", options: "SolverOptions", progress: "Progress") -> "Plan":
+def _aimed(
+    problem: "Problem", goal: str | None, latency_weight: float | None, energy_weight: float | None
+) -> "Problem":
+    """The problem with the objective that the options name."""
+    from dataclasses import replace
+
+    from services.convert import objective
+
+    return replace(problem, objective=objective(goal or "", latency_weight, energy_weight, problem.objective))
+
+
+def _finish_front(front: "Front", output: Path | None, picture: Path | None, as_json: bool) -> None:
+    """Show a front and write the files that were asked for; an infeasible one ends the command with its error."""
+    if output is not None:
+        write_json(front, output)
+    if as_json:
+        print_json(front)
+    if front.status == "infeasible":
+        raise InfeasiblePlanError(f"no plan meets the limits: {front.reason}")
+    if picture is not None:
+        from partita.pareto_picture import draw_front
+
+        draw_front(front, picture)
+    if not as_json:
+        from partita.cli.front_table import front_view
+
+        out.print(front_view(front))
+
+
+async def _apart(function: Callable[..., T], *arguments: Any, progress: "Progress") -> T:
     """Solve in a process of its own: a solver cannot be interrupted, but it can be ended."""
     from services.runtime.worker import run_in_process
 
@@ -59,14 +122,22 @@ async def _solve_apart(problem: "Problem", options: "SolverOptions", progress: "
     # processes that start now have the signal blocked. (Starting the tracker would unblock it.)
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    solving = asyncio.create_task(run_in_process(_solve, problem, options, progress=progress))
+    solving = asyncio.create_task(run_in_process(function, *arguments, progress=progress))
     await asyncio.sleep(0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return await solving
 
 
-def _solve(problem: "Problem", options: "SolverOptions", progress: "Progress") -> "Plan":
-    # Imported in the new process only: a solver's modules take long and swallow Ctrl-C.
+# What they need is imported in the new process only: a solver's modules take long and swallow Ctrl-C.
+
+
+def _plan(problem: "Problem", options: "SolverOptions", progress: "Progress") -> "Plan":
     from optimizer.plan import make_plan
 
     return make_plan(problem, options, progress)
+
+
+def _front(problem: "Problem", most_points: int, options: "SolverOptions", progress: "Progress") -> "Front":
+    from optimizer.pareto import make_front
+
+    return make_front(problem, most_points, options, progress)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -19,6 +19,29 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 Picture = Annotated[
     Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw the plan's component graph.", dir_okay=False)
 ]
+Goal = Annotated[
+    Literal["latency-sum", "latency", "throughput", "energy"] | None,
+    typer.Option(
+        "--goal",
+        help="What the latency weight weighs: latency-sum: all computing and sending added up; latency: until the last "
+        "output when servers work side by side; throughput: time between answers when requests fill the pipeline. "
+        "Or energy: that alone.",
+        show_default=False,
+    ),
+]
+LatencyWeight = Annotated[
+    float | None, typer.Option("--latency-weight", min=0, max=1, help="Default: 1 − energy weight.", show_default=False)
+]
+EnergyWeight = Annotated[
+    float | None, typer.Option("--energy-weight", min=0, max=1, help="Default: 1 − latency weight.", show_default=False)
+]
+Method = Annotated[
+    Literal["exact", "ilp"],
+    typer.Option(
+        "--method", help="exact: by elimination, and an integer program where that is too large; ilp: that alone."
+    ),
+]
+Solver = Annotated[Literal["highs", "cbc", "cplex"], typer.Option("--solver", help="Of integer programs.")]
 Quantizable = Annotated[
     int | None,
     typer.Option("--quantizable", min=0, metavar="N", help="How many of the heaviest layers may become int8."),

@@ -1,7 +1,7 @@
 """``partita plan`` and ``partita plans``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,10 +10,15 @@ from partita.cli.options import (
     DEFAULT_ADDRESS,
     Address,
     AsJson,
+    EnergyWeight,
     Exclude,
+    Goal,
+    LatencyWeight,
+    Method,
     NoiseSamples,
     Picture,
     Quantizable,
+    Solver,
     byte_size,
     given,
     pairs,
@@ -36,8 +41,9 @@ def register(app: typer.Typer) -> None:
 def plan(
     model: Annotated[str, typer.Argument(help="A loaded model's name, or name@hash.")],
     device: Annotated[str | None, typer.Option(metavar="SERVER", help="Where requests start and answers end.")] = None,
-    latency_weight: Annotated[float | None, typer.Option(min=0, max=1, help="Default: 1 − energy weight.")] = None,
-    energy_weight: Annotated[float | None, typer.Option(min=0, max=1, help="Default: 1 − latency weight.")] = None,
+    goal: Goal = None,
+    latency_weight: LatencyWeight = None,
+    energy_weight: EnergyWeight = None,
     noise_limit: Annotated[float | None, typer.Option(help="Largest mean difference from the float outputs.")] = None,
     device_energy_limit: Annotated[
         float | None, typer.Option(metavar="JOULES", help="Largest energy of the device per request.")
@@ -51,7 +57,8 @@ def plan(
         typer.Option(metavar="PATTERN=SERVER,…", help="Layers (shell wildcards) that may run only there; repeatable."),
     ] = None,
     server: Annotated[list[str] | None, typer.Option(help="Plan for this server; repeatable; default: all.")] = None,
-    solver: Annotated[Literal["highs", "cbc", "cplex"] | None, typer.Option(help="Default: highs.")] = None,
+    method: Method = "exact",
+    solver: Solver = "highs",
     time_limit: Annotated[float | None, typer.Option(metavar="SECONDS", help="When to stop the solver.")] = None,
     quantizable: Quantizable = None,
     exclude: Exclude = None,
@@ -70,6 +77,7 @@ def plan(
     limits = pairs(memory_limit, "--memory-limit", "SERVER=BYTES")
     options: Any = given(
         device=device,
+        goal=goal,
         latency_weight=latency_weight,
         energy_weight=energy_weight,
         noise_limit=noise_limit,
@@ -77,6 +85,7 @@ def plan(
         memory_limit_bytes={name: byte_size(text) for name, text in limits.items()},
         layer_rules={pattern: names.split(",") for pattern, names in rules.items()},
         servers=server,
+        method=method,
         solver=solver,
         time_limit_seconds=time_limit,
         quantizable_count=quantizable,

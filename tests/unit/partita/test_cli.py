@@ -6,6 +6,7 @@ import pytest
 
 from core.documents import dumps, loads
 from core.errors import InfeasiblePlanError, InternalError, InvalidModelError, NotFoundError
+from core.front import Front
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Plan
 from core.problem import LayerTime, Link, NoiseModel, Problem, Server
@@ -61,6 +62,42 @@ def test_an_infeasible_problem_ends_with_3_and_the_reason(problem_file, tmp_path
     assert "Traceback" not in done.stderr
 
 
+def test_optimize_gives_a_front_with_its_table_and_picture(problem_file, tmp_path) -> None:
+    raw = json.loads(problem_file.read_text())
+    raw["servers"][1]["compute_watts"] = 100.0
+    problem_file.write_text(json.dumps(raw))
+    picture, output = tmp_path / "front.png", tmp_path / "front.json"
+    done = partita("optimize", problem_file, "--pareto", 5, "-o", output, "--picture", picture)
+    assert done.returncode == 0, done.stderr
+    front = loads(output.read_text(), Front)
+    assert front.status == "complete"
+    assert front.points[0].placement == {"a": "edge", "b": "edge"}
+    assert front.points[-1].placement == {"a": "device", "b": "device"}
+    assert "complete" in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_infeasible_front_ends_with_3_and_the_reason(problem_file, tmp_path) -> None:
+    raw = json.loads(problem_file.read_text())
+    raw["limits"]["device_energy_joules"] = -1.0
+    problem_file.write_text(json.dumps(raw))
+    picture = tmp_path / "front.png"
+    done = partita("optimize", problem_file, "--pareto", 5, "--json", "--picture", picture)
+    assert done.returncode == 3
+    assert loads(done.stdout, Front).reason in done.stderr
+    assert "device energy" in done.stderr
+    assert not picture.exists()
+
+
+def test_the_goal_replaces_that_of_the_file(problem_file) -> None:
+    raw = json.loads(problem_file.read_text())
+    raw["servers"][1]["compute_watts"] = 100.0
+    problem_file.write_text(json.dumps(raw))
+    done = partita("optimize", problem_file, "--json", "--goal", "energy", "--method", "ilp")
+    assert done.returncode == 0, done.stderr
+    assert loads(done.stdout, Plan).placement == {"a": "device", "b": "device"}
+
+
 @pytest.mark.parametrize(
     ("text", "place"), [("{", "not a JSON document"), ('{"model": 3}', "$.model"), (None, "No such file")]
 )
@@ -79,7 +116,23 @@ def test_bad_usage_ends_with_2(problem_file) -> None:
     assert partita("optimize").returncode == 2
     assert partita("optimize", problem_file, "--solver", "none").returncode == 2
     assert partita("optimize", problem_file, "--time-limit", "-1").returncode == 2
+    assert partita("optimize", problem_file, "--goal", "none").returncode == 2
+    assert partita("optimize", problem_file, "--pareto", "1").returncode == 2
     assert partita("nothing").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--pareto", "3", "--goal", "latency"], "leave out --goal"),
+        (["--goal", "energy", "--latency-weight", "0.5"], "goal 'energy'"),
+    ],
+)
+def test_options_that_contradict_each_other_end_with_2_and_one_line(problem_file, options, told) -> None:
+    done = partita("optimize", problem_file, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_a_deployer_that_is_not_there_is_one_line_with_its_address() -> None:
