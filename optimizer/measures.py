@@ -19,6 +19,16 @@ def memory_of(server: str) -> str:
     return f"memory of {server}"
 
 
+def computing_of(server: str) -> str:
+    """Name of the measure that counts the seconds that a server computes."""
+    return f"computing of {server}"
+
+
+def sending_of(server: str) -> str:
+    """Name of the measure that counts the seconds that a server sends to others."""
+    return f"sending of {server}"
+
+
 def measures(prediction: Prediction) -> dict[str, float]:
     """Read every measure off a prediction: seconds, joules, bytes; noise in units of the outputs."""
     return {
