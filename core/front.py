@@ -18,7 +18,7 @@ class FrontPoint:
         latency_weight_from: least weight of latency for which no plan of the front is better; the weight of
             energy is what it leaves of 1, and both goals are normalised by the front's payoff table.
         latency_weight_to: largest such weight.
-        parallel: the same plan with servers and links at work side by side.
+        parallel: the same plan with servers and links at work side by side; ``None`` where there was no time for it.
     """
 
     predicted: Prediction

@@ -66,7 +66,7 @@ def make_front(
             return Front(
                 model=problem.model.name,
                 status=dichotomy.status,
-                points=_described(problem, dichotomy.points),
+                points=_described(problem, dichotomy.points, clock),
                 knee=knee_of(dichotomy.points),
                 gap=gap if math.isfinite(gap) else None,
                 normalization=payoff.normalization,
@@ -79,11 +79,14 @@ def make_front(
     return Front(problem.model.name, "infeasible", reason=reason, solve_seconds=clock.elapsed)
 
 
-def _described(problem: Problem, points: Sequence[Point]) -> tuple[FrontPoint, ...]:
+def _described(problem: Problem, points: Sequence[Point], clock: Clock) -> tuple[FrontPoint, ...]:
     described = []
     for point, (high, low) in zip(points, pairwise(weight_limits(points)), strict=True):
         solution = without_needless_int8(problem, point.solution)
-        components = plan_components(problem.model, solution.placement, problem.device)
+        parallel = None
+        if clock.share(1) != 0:
+            components = plan_components(problem.model, solution.placement, problem.device)
+            parallel = parallel_prediction(problem, components, solution.quantized)
         described.append(
             FrontPoint(
                 predicted=solution.prediction,
@@ -91,7 +94,7 @@ def _described(problem: Problem, points: Sequence[Point]) -> tuple[FrontPoint, .
                 quantized=tuple(name for name in problem.model.by_name if name in solution.quantized),
                 latency_weight_from=low,
                 latency_weight_to=high,
-                parallel=parallel_prediction(problem, components, solution.quantized),
+                parallel=parallel,
             )
         )
     return tuple(described)

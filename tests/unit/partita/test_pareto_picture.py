@@ -18,9 +18,9 @@ def _colors(front: Front, path) -> dict[str, float]:
     """Colour → share of the picture."""
     draw_front(front, path)
     with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    found, counts = np.unique(pixels, axis=0, return_counts=True)
-    names = (f"#{red:02X}{green:02X}{blue:02X}" for red, green, blue in found)
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1])
+    found, counts = np.unique(pixels, return_counts=True)
+    names = (f"#{color:06X}" for color in found)
     return dict(zip(names, counts / len(pixels), strict=True))
 
 
