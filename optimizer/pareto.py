@@ -51,6 +51,7 @@ def make_front(
     if most_points < 2:
         raise InvalidArgumentError(f"a front of {most_points} points: give at least 2, its two ends")
     clock = Clock(options.time_limit_seconds)
+    problem = replace(problem, objective=Objective(0.5, 0.5))
     reason = layer_without_server(problem)
     if reason is None:
         progress(0.0, "reading the problem")
@@ -101,9 +102,8 @@ def _described(problem: Problem, points: Sequence[Point], clock: Clock) -> tuple
 
 
 def _baselines(problem: Problem, normalization: Normalization, quantized: frozenset[str]) -> dict[str, Baseline]:
-    even = replace(problem, objective=Objective(0.5, 0.5))
-    goal, _ = ranking(even, normalization)
-    return {name: baseline(even, normalization, one) for name, one in simple_plans(even, goal, quantized).items()}
+    goal, _ = ranking(problem, normalization)
+    return {name: baseline(problem, normalization, one) for name, one in simple_plans(problem, goal, quantized).items()}
 
 
 def _simple_solutions(problem: Problem) -> list[Solution]:

@@ -196,7 +196,7 @@ def test_the_command_line_goes_the_whole_way(address: str, tmp_path: Path) -> No
     few = ("--quantizable", 1, "--noise-samples", 2)
     assert json.loads(ok("profile", "net", *few, "--json"))["measured"] > 0
     assert "R²" in ok("model", "show", "net", "--layers")
-    plan = loads(ok("plan", "net", "--rule", "/conv_0=device", "--noise-limit", 0, "--json"), Plan)
+    plan = loads(ok("plan", "net", "--rule", "/conv_0=device", "--noise-limit", 0, "--method", "ilp", "--json"), Plan)
     assert plan.id
     assert plan.id in ok("plans")
     problem = tmp_path / "problem.json"
@@ -215,6 +215,13 @@ def test_the_command_line_goes_the_whole_way(address: str, tmp_path: Path) -> No
     assert json.loads(ok("undeploy", "by-hand", "--json")) == {"undeployed": "by-hand"}
     assert "undeployed" in ok("deployments")
     assert {server["name"] for server in json.loads(ok("servers", "--json"))["servers"]} == {"device", "edge", "cloud"}
+
+
+def test_an_unknown_goal_or_method_is_told_the_known_ones(client: partita.Client) -> None:
+    with pytest.raises(partita.InvalidArgumentError, match=r"'speed' is unknown; .* 'throughput', 'energy'"):
+        client.plan("net", goal="speed")
+    with pytest.raises(partita.InvalidDocumentError, match=r"method: expected 'exact' or 'ilp', got 'guess'"):
+        client.plan("net", method="guess")
 
 
 def test_the_command_lines_errors_have_their_exit_codes(address: str, client: partita.Client, tmp_path: Path) -> None:

@@ -228,6 +228,14 @@ def test_a_layer_that_no_server_may_run_is_named() -> None:
     assert "layer 'a' has no server" in (front.reason or "")
 
 
+def test_the_objective_makes_no_difference() -> None:
+    fronts = [
+        make_front(replace(stairs(), objective=objective), MOST)
+        for objective in (Objective(), Objective(0.0, 1.0, "throughput"), Objective(0.5, 0.5, "latency"))
+    ]
+    assert len({dumps(replace(front, solve_seconds=0.0)) for front in fronts}) == 1
+
+
 def test_a_front_has_two_ends() -> None:
     with pytest.raises(InvalidArgumentError, match="at least 2"):
         make_front(stairs(), 1)
