@@ -15,20 +15,26 @@ from core.graph import ModelGraph
 from core.problem import LayerTime, Link, Objective, Problem, Server
 
 FOLLOWERS = {
-    "Conv": {"BatchNormalization": 0.3, "Relu": 0.5, "Conv": 0.2},
-    "BatchNormalization": {"Relu": 0.9, "Conv": 0.1},
+    "Conv": {"BatchNormalization": 0.2, "Relu": 0.2, "Swish": 0.5, "Conv": 0.1},
+    "BatchNormalization": {"Relu": 0.5, "Swish": 0.5},
     "Relu": {"Conv": 0.8, "MaxPool": 0.1, "Dropout": 0.1},
+    "Mul": {"Conv": 0.8, "MaxPool": 0.1, "Dropout": 0.1},
     "MaxPool": {"Conv": 1.0},
     "Dropout": {"Conv": 1.0},
     "Add": {"Relu": 0.6, "Conv": 0.4},
     "Concat": {"Conv": 0.8, "BatchNormalization": 0.2},
 }
-"""Operator → which operators follow it inside a sequence, with which probability."""
+"""Operator → which operators follow it inside a sequence, with which probability.
+
+Swish is a Sigmoid whose output is multiplied with its input, as ONNX exports it.
+"""
 
 DEVICE_SECONDS = {
     "Conv": (2e-3, 60e-3),
     "BatchNormalization": (0.1e-3, 4e-3),
     "Relu": (0.1e-3, 3e-3),
+    "Sigmoid": (0.1e-3, 3e-3),
+    "Mul": (0.1e-3, 3e-3),
     "MaxPool": (0.3e-3, 5e-3),
     "Dropout": (0.05e-3, 0.5e-3),
     "Add": (0.1e-3, 3e-3),
@@ -36,10 +42,10 @@ DEVICE_SECONDS = {
 }
 """Operator → least and largest time on the device."""
 
-TENSOR_BYTES = (5e3, 1e6)
+TENSOR_BYTES = (40e3, 4e6)
 """Least and largest output of a layer that changes the size; the others keep it."""
 
-RESIDUAL, SPLIT, LONG_SKIP = 0.06, 0.05, 0.015
+RESIDUAL, SPLIT, LONG_SKIP = 0.1, 0.08, 0.015
 """Probability that an element is a residual block or a split, and that a long skip begins after it."""
 
 BRANCHES = {2: 0.8, 3: 0.2}
@@ -69,14 +75,14 @@ def branched(layers: int, servers: int, seed: int = 0) -> Problem:
 def place(model: ModelGraph, servers: int, dice: random.Random) -> Problem:
     """Put a model before a device and ``servers`` − 1 faster machines, every pair of them linked.
 
-    A machine is 1.5 to 12 times as fast as the device, and for each operator half to twice as good as that. The
-    faster, the more joules it takes for the same work. A link's throughput is 3 to 60 megabytes per second, its
-    round trip 0.1 to 5 ms. So one machine alone is seldom the best plan.
+    A machine is 1.5 to 12 times as fast as the device, for each operator 0.8 to 1.25 times as good as that; the
+    faster, the more joules it takes for the same work. A link's throughput is 5 to 100 megabytes per second, as in the
+    thesis's tables 6.3 and 6.4; its round trip is 0.1 to 5 ms.
     """
     names = ["device", *(f"server{number}" for number in range(1, servers))]
     speed = {name: dice.uniform(1.5, 12.0) for name in names} | {"device": 1.0}
     execution: dict[str, dict[str, LayerTime]] = {name: {} for name in names}
-    skill = {(name, operator): log_uniform(dice, 0.5, 2.0) for name in names for operator in DEVICE_SECONDS}
+    skill = {(name, operator): log_uniform(dice, 0.8, 1.25) for name in names for operator in DEVICE_SECONDS}
     for layer in model.layers:
         seconds = log_uniform(dice, *DEVICE_SECONDS[layer.operator])
         for name in names:
@@ -88,7 +94,7 @@ def place(model: ModelGraph, servers: int, dice: random.Random) -> Problem:
             Server(name, 3.0 * speed[name] ** dice.uniform(1.0, 1.5), 0.0, dice.uniform(0.5, 4.0)) for name in names
         ),
         links=tuple(
-            Link(source, target, log_uniform(dice, 3e6, 60e6), log_uniform(dice, 0.1e-3, 5e-3))
+            Link(source, target, log_uniform(dice, 5e6, 100e6), log_uniform(dice, 0.1e-3, 5e-3))
             for source in names
             for target in names
             if source != target
@@ -112,7 +118,7 @@ class _Sequences:
     def chain(self, layers: int) -> ModelGraph:
         end: str | None = None
         for _ in range(layers):
-            end = self._layer(end)
+            end = self._layer(end, MOST_OPEN)
         return self._graph.build([str(end)])
 
     def branched(self, layers: int) -> ModelGraph:
@@ -142,7 +148,7 @@ class _Sequences:
                 inner = waiting + count - 1
                 ends = [self._sequence(start, self._dice.randint(1, 5), inner, most) for _ in range(count)]
                 return self._join(self._dice.choice(["Concat", "Concat", "Add"]), list(ends))
-        return self._layer(start)
+        return self._layer(start, waiting if self._graph.count < most - 1 else MOST_OPEN)
 
     def _sequence(self, start: str, elements: int, waiting: int, most: int) -> str:
         end = start
@@ -150,9 +156,12 @@ class _Sequences:
             end = self._element(end, waiting, most)
         return end
 
-    def _layer(self, start: str | None) -> str:
+    def _layer(self, start: str | None, waiting: int) -> str:
         followers = FOLLOWERS[self._operator[start]]
         operator = self._dice.choices(list(followers), list(followers.values()))[0]
+        if operator == "Swish" and waiting < MOST_OPEN:
+            return self._join("Mul", [start, self._graph.add("Sigmoid", [start], self._graph.size(start))])
+        operator = "Relu" if operator == "Swish" else operator
         size = self._draw_size() if operator in ("Conv", "MaxPool") else self._graph.size(start)
         weights = int(log_uniform(self._dice, 1e3, 5e6)) if operator == "Conv" else 0
         end = self._graph.add(operator, [start], size, weight_bytes=weights)
@@ -161,7 +170,8 @@ class _Sequences:
 
     def _join(self, operator: str, sources: list[str | None]) -> str:
         sizes = [self._graph.size(source) for source in sources]
-        end = self._graph.add(operator, sources, min(sum(sizes), 2 * int(TENSOR_BYTES[1])))
+        size = min(sum(sizes), 2 * int(TENSOR_BYTES[1])) if operator == "Concat" else max(sizes)
+        end = self._graph.add(operator, sources, size)
         self._operator[end] = operator
         return end
 
