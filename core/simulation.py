@@ -178,7 +178,7 @@ def run(
         if record is not None:
             record(task, start, end, None)
         for send in sends[task]:
-            duration, queued, receivers = send[:3]
+            duration, queued, receivers, _, _ = send
             begin = end
             if queued:
                 if line[server] > begin:

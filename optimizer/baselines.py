@@ -3,23 +3,27 @@
 All by the same cost model, limits and pins. Their int8 layers: for device only and each single server the best
 set the limits allow; for cuts every position and pair of servers is tried with nothing quantised and with the
 plan's own int8 layers, and the most promising ones then get their best set (``optimizer.quantized_sets``).
+For the goal ``latency`` cuts are promising by their summed latency, and int8 layers are chosen by it; what counts in
+the end is the goal.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from core.cost import weighted_objective
+from core.cost import Numbers, weighted_objective
 from core.plan import Baseline, Normalization
 from core.problem import Problem
-from optimizer.cuts import CutCosts, Cuts, Vector
+from optimizer.candidate import candidate
+from optimizer.cuts import CutCosts, Cuts
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, Weights, caps, memory_of, value_of
 from optimizer.noise import TOLERANCE
 from optimizer.quantized_sets import QuantizedSets
 from optimizer.solution import Solution
 
-REFINED_CUTS = 4
+REFINED_CUTS = 8
 """How many of the best cuts get their own best set of int8 layers."""
 
 
@@ -40,19 +44,23 @@ class SimplePlan:
     solution: Solution
 
 
-def simple_plans(problem: Problem, goal: Weights, quantized: frozenset[str]) -> dict[str, SimplePlan | None]:
+def simple_plans(
+    problem: Problem, goal: Weights, quantized: frozenset[str], judge: Callable[[Solution], float] | None = None
+) -> dict[str, SimplePlan | None]:
     """The best ``device_only``, ``best_single_server`` and ``best_single_cut``; ``None`` where none is feasible.
 
     Args:
-        goal: what ranks plans.
+        goal: what chooses int8 layers, and ranks cuts.
         quantized: the int8 layers of the plan to compare with.
+        judge: what ranks plans in the end; ``None`` stands for the goal.
     """
     sets = QuantizedSets(problem, quantized)
+    ranked = judge or (lambda solution: value_of(goal, solution.prediction))
 
     def best(placements: Mapping[str, Mapping[str, str]]) -> SimplePlan | None:
         found = ((summary, sets.best(placement, goal)) for summary, placement in placements.items())
         feasible = [SimplePlan(summary, solution) for summary, solution in found if solution is not None]
-        return min(feasible, key=lambda one: value_of(goal, one.solution.prediction), default=None)
+        return min(feasible, key=lambda one: ranked(one.solution), default=None)
 
     single = {f"all on {server}": placement for server, placement in single_server_placements(problem).items()}
     device = f"all on {problem.device}"
@@ -69,44 +77,62 @@ def baseline(problem: Problem, normalization: Normalization, simple: SimplePlan 
         return Baseline()
     count = len(simple.solution.quantized)
     prediction = simple.solution.prediction
+    made = candidate(problem, simple.solution)
     return Baseline(
-        objective=weighted_objective(problem, normalization, prediction),
+        objective=weighted_objective(problem, normalization, made.timed(problem.objective.goal)),
         latency_seconds=prediction.latency_seconds,
         energy_joules=prediction.energy_joules,
         placement_summary=simple.summary + (f", {count} layers in int8" if count else ""),
+        parallel=made.parallel,
     )
 
 
 def _best_cuts(problem: Problem, goal: Weights, quantized: frozenset[str]) -> dict[str, dict[str, str]]:
     names = [server.name for server in problem.servers]
-    pairs = [(first, second) for first in names for second in names if first != second]
     ranked: list[tuple[float, str, dict[str, str]]] = []
     for chosen in dict.fromkeys((frozenset[str](), quantized)):
         cuts = Cuts(problem, chosen)
-        for first, second in pairs:
-            values = _values(problem, cuts.costs(first, second), goal, first, second)[1:-1]
-            for index in np.argsort(values, kind="stable")[:REFINED_CUTS]:
-                if np.isfinite(values[index]):
-                    before, after = cuts.order[: index + 1], cuts.order[index + 1 :]
-                    summary = f"{first} → {second}, cut after {before[-1]}"
-                    placement = dict.fromkeys(before, first) | dict.fromkeys(after, second)
-                    ranked.append((float(values[index]), summary, placement))
+        for first in range(len(names)):
+            others = [second for second in range(1, len(names)) if second != first]
+            for seconds in filter(None, ([] if first == 0 else [0], others)):
+                values = _values(problem, cuts.costs(first, seconds), goal, first, seconds)[:, 1:-1]
+                for place in _least(values, REFINED_CUTS):
+                    second, index = divmod(place, values.shape[1])
+                    ranked.append((values.flat[place], *_cut(cuts.order, names[first], names[seconds[second]], index)))
     ranked.sort(key=lambda entry: entry[0])
-    return {summary: placement for _, summary, placement in ranked[: 2 * REFINED_CUTS]}
+    return {summary: placement for _, summary, placement in ranked[:REFINED_CUTS]}
 
 
-def _values(problem: Problem, costs: CutCosts, goal: Weights, first: str, second: str) -> Vector:
+def _cut(order: list[str], first: str, second: str, index: int) -> tuple[str, dict[str, str]]:
+    """The cut after a position of the order, in words and as a placement."""
+    before, after = order[: index + 1], order[index + 1 :]
+    placement = dict.fromkeys(before, first) | dict.fromkeys(after, second)
+    return f"{first} → {second}, cut after {before[-1]}", placement
+
+
+def _least(values: Numbers, count: int) -> list[int]:
+    """Flat positions of the least finite values."""
+    count = min(count, values.size)
+    if count == 0:
+        return []
+    places = np.argpartition(values, count - 1, axis=None)[:count]
+    return [int(place) for place in places if np.isfinite(values.flat[place])]
+
+
+def _values(problem: Problem, costs: CutCosts, goal: Weights, first: int, seconds: Sequence[int]) -> Numbers:
     """Value of the goal at every position, infinite where a limit other than noise is broken."""
-    totals = {
-        LATENCY: costs.latency,
-        ENERGY: costs.energy,
-        DEVICE_ENERGY: costs.device_energy,
-        memory_of(first): costs.first_memory,
-        memory_of(second): costs.second_memory,
-    }
+    seconds_spent = costs.busiest if problem.objective.goal == "throughput" else costs.latency
+    totals = {LATENCY: seconds_spent, ENERGY: costs.energy, DEVICE_ENERGY: costs.device_energy}
     allowed = costs.possible
-    for measure, cap in caps(problem).items():
-        if measure in totals:
-            allowed = allowed & (totals[measure] <= cap + TOLERANCE * abs(cap))
+    limits = caps(problem)
+    for measure in limits.keys() & totals.keys():
+        allowed = allowed & (totals[measure] <= _with_slack(limits[measure]))
+    rooms = [_with_slack(limits.get(memory_of(server.name), math.inf)) for server in problem.servers]
+    allowed = allowed & (costs.first_memory <= rooms[first])
+    allowed = allowed & (costs.second_memory <= np.array(rooms)[seconds, None])
     values = np.sum([weight * totals[measure] for measure, weight in goal.items()], axis=0)
     return np.where(allowed, values, np.inf)
+
+
+def _with_slack(cap: float) -> float:
+    return cap + TOLERANCE * abs(cap)

@@ -133,7 +133,14 @@ def plan_components(model: ModelGraph, placement: Mapping[str, str], device: str
         placement: layer → server.
         device: server of generator and receiver.
     """
-    members = group(model, placement)
+    return components_of(model, group(model, placement), placement, device)
+
+
+def components_of(
+    model: ModelGraph, members: Members, placement: Mapping[str, str], device: str
+) -> tuple[PlannedComponent, ...]:
+    """As ``plan_components``, with the layers of each component given; generator and receiver are alone in theirs."""
+    members = _sorted(model, members)
     component = {layer: index for index, layers in enumerate(members) for layer in layers}
     inputs: list[list[str]] = [[] for _ in members]
     outputs: list[dict[str, tuple[int, ...]]] = [{} for _ in members]

@@ -1,21 +1,44 @@
 """From a problem to a plan: the optimizer's one public function."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from core.cost import violated_limit, weighted_objective
 from core.errors import InternalError
-from core.plan import Plan
+from core.plan import Normalization, Plan
 from core.problem import Problem, SolverOptions
-from core.progress import Progress, no_progress
+from core.progress import Progress, no_progress, part
 from optimizer.baselines import baseline, simple_plans
-from optimizer.components import plan_components
+from optimizer.candidate import Candidate, candidate, rank
 from optimizer.infeasibility import explain, layer_without_server
-from optimizer.measures import ENERGY, LATENCY, value_of
+from optimizer.measures import ENERGY, LATENCY
 from optimizer.method import method_for
+from optimizer.overlap.planning import minimize_overlapped
 from optimizer.quantized_sets import QuantizedSets
 from optimizer.search import Clock, Search
 from optimizer.solution import Solution
-from optimizer.weighted import Weighted, minimize_weighted, ranking
+from optimizer.weighted import minimize_weighted, ranking
+
+CLOSED = 1e-6
+"""A gap of the normalised objective up to this counts as none, and so does what splitting gains."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The best plan by the objective.
+
+    Attributes:
+        normalization: payoff table of the objective's time and energy.
+        best: the plan.
+        lower_bound: proven bound on the objective.
+        proven: whether the plan is proven optimal.
+    """
+
+    normalization: Normalization
+    best: Candidate
+    lower_bound: float
+    proven: bool
 
 
 def make_plan(
@@ -26,13 +49,14 @@ def make_plan(
     """Choose servers and int8 layers (thesis chapter 4) and form components from them.
 
     Args:
-        problem: what to place, where, under which limits.
+        problem: what to place, where, under which limits, for which goal.
         options: method, solver, and a time limit for all solves together.
         progress: told which solve is under way.
 
     Returns:
-        A plan with status ``optimal``; ``feasible`` where the time limit stopped a solve; or ``infeasible``
-        with the reason. ``solve_seconds`` counts everything from building the program on.
+        A plan with status ``optimal``; ``feasible`` where the time limit stopped a solve or a gap to the bound is
+        left; or ``infeasible`` with the reason. Where no more than one server is needed for the same objective, it
+        is the plan of that server. ``solve_seconds`` counts everything from building the program on.
 
     Raises:
         DeadlineExceededError: the time was up before any plan was found or ruled out.
@@ -45,41 +69,97 @@ def make_plan(
         notes: dict[str, None] = {}
         method = method_for(problem, options, lambda note: notes.update({note: None}))
         search = Search(problem, method, clock, _starts(problem))
-        weighted = minimize_weighted(problem, search, lambda done, message: progress(0.9 * done, message))
-        if weighted is not None:
+        minimize = _summed if problem.objective.goal == "latency-sum" else _overlapped
+        found = minimize(problem, search, clock, part(progress, 0.0, 0.9))
+        if found is not None:
             progress(0.9, "forming components and comparing with simpler plans")
-            return _assembled(problem, weighted, clock, tuple(notes))
+            return _assembled(problem, found, clock, list(notes))
         progress(0.9, "finding out which limit cannot be met")
         reason = explain(problem, method, clock, options.solver)
-    return Plan(problem.model.name, "infeasible", reason=reason, solve_seconds=clock.elapsed)
+    return Plan(
+        problem.model.name,
+        "infeasible",
+        reason=reason,
+        solve_seconds=clock.elapsed,
+        goal=problem.objective.goal,
+    )
 
 
-def _assembled(problem: Problem, weighted: Weighted, clock: Clock, notes: tuple[str, ...]) -> Plan:
-    goal, _ = ranking(problem, weighted.normalization)
-    best = weighted.solution
-    simple = simple_plans(problem, goal, best.quantized)
-    if not weighted.proven:
-        known = (one.solution for one in simple.values() if one is not None)
-        best = min((best, *known), key=lambda one: value_of(goal, one.prediction))
-    limit = violated_limit(problem, best.prediction)
+def _summed(problem: Problem, search: Search, clock: Clock, progress: Progress) -> _Found | None:  # noqa: ARG001
+    weighted = minimize_weighted(problem, search, progress)
+    if weighted is None:
+        return None
+    best = candidate(problem, weighted.solution)
+    return _Found(weighted.normalization, best, weighted.lower_bound, weighted.proven)
+
+
+def _overlapped(problem: Problem, search: Search, clock: Clock, progress: Progress) -> _Found | None:
+    overlapped = minimize_overlapped(problem, search, clock, progress)
+    if overlapped is None:
+        return None
+    return _Found(overlapped.normalization, overlapped.best, overlapped.lower_bound, proven=False)
+
+
+def _assembled(problem: Problem, found: _Found, clock: Clock, notes: list[str]) -> Plan:
+    goal, table, best = problem.objective.goal, found.normalization, found.best
+    weights, _ = ranking(problem, table)
+
+    def value(one: Candidate) -> float:
+        return rank(problem, table, one)
+
+    judge: Callable[[Solution], float] | None = None
+    if goal != "latency-sum":
+
+        def judge(solution: Solution) -> float:
+            return value(candidate(problem, solution))
+
+    simple = simple_plans(problem, weights, best.solution.quantized, judge)
+    if not found.proven:
+        known = (candidate(problem, one.solution) for one in simple.values() if one is not None)
+        best = min((best, *known), key=value)
+    alone = simple["best_single_server"]
+    split = True
+    if alone is not None:
+        single = candidate(problem, alone.solution)
+        objective = weighted_objective(problem, table, best.timed(goal))
+        if value(single) <= value(best) + CLOSED * max(1.0, abs(objective)):
+            best, split = single, False
+            notes.append(f"do not split: {alone.summary} is as good as any division that was found")
+        elif single.parallel.latency_seconds < best.parallel.latency_seconds:
+            notes.append(
+                f"with servers side by side, {alone.summary} answers sooner: in "
+                f"{single.parallel.latency_seconds:.4g} s, this plan in {best.parallel.latency_seconds:.4g} s"
+            )
+    limit = violated_limit(problem, best.solution.prediction)
     if limit is not None:
         raise InternalError(f"the solver's plan breaks a limit: {limit}; try another solver and report this problem")
-    objective = weighted_objective(problem, weighted.normalization, best.prediction)
-    bound = min(weighted.lower_bound, objective)
+    objective = weighted_objective(problem, table, best.timed(goal))
+    bound = min(found.lower_bound, objective)
+    proven = found.proven or (goal != "latency-sum" and objective - bound <= CLOSED)
+    if not proven and goal != "latency-sum" and problem.objective.latency_weight:
+        what = "latency" if goal == "latency" else "time between answers"
+        notes.insert(
+            0,
+            f"found by local search: {what} {best.seconds(goal):.4g} s, "
+            f"where none below {table.latency_min:.4g} s is possible",
+        )
     return Plan(
         model=problem.model.name,
-        status="optimal" if weighted.proven else "feasible",
+        status="optimal" if proven else "feasible",
         objective=objective,
         lower_bound=bound if math.isfinite(bound) else None,
         gap=objective - bound if math.isfinite(bound) else None,
         solve_seconds=clock.elapsed,
-        normalization=weighted.normalization,
-        predicted=best.prediction,
-        placement=best.placement,
-        quantized=tuple(name for name in problem.model.by_name if name in best.quantized),
-        components=plan_components(problem.model, best.placement, problem.device),
-        baselines={name: baseline(problem, weighted.normalization, one) for name, one in simple.items()},
-        notes=notes,
+        normalization=table,
+        predicted=best.solution.prediction,
+        placement=best.solution.placement,
+        quantized=tuple(name for name in problem.model.by_name if name in best.solution.quantized),
+        components=best.components,
+        baselines={name: baseline(problem, table, one) for name, one in simple.items()},
+        goal=goal,
+        parallel=best.parallel,
+        advice="split" if split else "do not split",
+        notes=tuple(notes),
     )
 
 

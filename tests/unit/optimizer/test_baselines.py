@@ -6,12 +6,14 @@ from hypothesis import strategies as st
 
 from core.cost import predict, violated_limit, weighted_objective
 from core.graph import GENERATOR, RECEIVER
-from core.plan import Baseline, Normalization
+from core.plan import Baseline, Normalization, ParallelPrediction
 from core.problem import Problem
 from optimizer.baselines import baseline, simple_plans
+from optimizer.candidate import candidate
 from optimizer.cuts import Cuts
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, measures, memory_of
 from optimizer.plan import make_plan
+from optimizer.solution import Solution
 from tests.unit.optimizer.builders import chain
 from tests.unit.optimizer.strategies import problems
 
@@ -23,20 +25,28 @@ def test_cut_costs_are_those_of_the_cost_model(problem: Problem, data: st.DataOb
     quantized = frozenset(data.draw(st.sets(st.sampled_from(layers)))) if layers else frozenset()
     cuts = Cuts(problem, quantized)
     names = [server.name for server in problem.servers]
-    for first, second in itertools.permutations(names, 2):
-        costs = cuts.costs(first, second)
-        for position in range(len(cuts.order) + 1):
-            placement = dict.fromkeys(cuts.order[:position], first) | dict.fromkeys(cuts.order[position:], second)
-            allowed = all(server in problem.allowed_servers(layer) for layer, server in placement.items())
-            prediction = predict(problem, placement, quantized) if allowed else None
-            assert costs.possible[position] == (prediction is not None)
-            if prediction is not None:
-                values = measures(prediction)
-                assert costs.latency[position] == pytest.approx(values[LATENCY])
-                assert costs.energy[position] == pytest.approx(values[ENERGY])
-                assert costs.device_energy[position] == pytest.approx(values[DEVICE_ENERGY])
-                assert costs.first_memory[position] == pytest.approx(values[memory_of(first)], abs=1)
-                assert costs.second_memory[position] == pytest.approx(values[memory_of(second)], abs=1)
+    times = [time for seconds in problem.execution.values() for time in seconds.values()]
+    for first, name in enumerate(names):
+        others = [second for second in range(1, len(names)) if second != first]
+        for seconds in filter(None, ([] if first == 0 else [0], others)):
+            costs = cuts.costs(first, seconds)
+            for (row, second), position in itertools.product(enumerate(seconds), range(len(cuts.order) + 1)):
+                at = row, position
+                placement = dict.fromkeys(cuts.order[:position], name)
+                placement |= dict.fromkeys(cuts.order[position:], names[second])
+                allowed = all(server in problem.allowed_servers(layer) for layer, server in placement.items())
+                prediction = predict(problem, placement, quantized) if allowed else None
+                assert costs.possible[at] == (prediction is not None)
+                if prediction is not None:
+                    values = measures(prediction)
+                    assert costs.latency[at] == pytest.approx(values[LATENCY])
+                    assert costs.energy[at] == pytest.approx(values[ENERGY])
+                    loads = candidate(problem, Solution(placement, quantized, prediction)).parallel
+                    if all(time.quantized_seconds is None or time.quantized_seconds >= 0 for time in times):
+                        assert costs.busiest[at] == pytest.approx(loads.seconds_per_request)
+                    assert costs.device_energy[at] == pytest.approx(values[DEVICE_ENERGY])
+                    assert costs.first_memory[position] == pytest.approx(values[memory_of(name)], abs=1)
+                    assert costs.second_memory[position] == pytest.approx(values[memory_of(names[second])], abs=1)
 
 
 def best_objective(problem: Problem, normalization: Normalization, placements: list[dict[str, str]]) -> float | None:
@@ -97,7 +107,9 @@ def test_in_words() -> None:
     plans = simple_plans(problem, {LATENCY: 1.0}, frozenset())
     normalization = Normalization(2.0, 8.0, 0.0, 0.0)
     assert {name: baseline(problem, normalization, plan) for name, plan in plans.items()} == {
-        "device_only": Baseline(0.5, 5.0, 0.0, "all on device"),
-        "best_single_server": Baseline(0.5, 5.0, 0.0, "all on device"),
-        "best_single_cut": Baseline(0.0, 2.0, 0.0, "edge → device, cut after l0"),
+        "device_only": Baseline(0.5, 5.0, 0.0, "all on device", ParallelPrediction(5.0, 5.0, "device")),
+        "best_single_server": Baseline(0.5, 5.0, 0.0, "all on device", ParallelPrediction(5.0, 5.0, "device")),
+        "best_single_cut": Baseline(
+            0.0, 2.0, 0.0, "edge → device, cut after l0", ParallelPrediction(2.0, 1.0, "device")
+        ),
     }
