@@ -6,9 +6,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.plan import Plan
+from core.plan import ParallelPrediction, Plan
 from partita import units
 from partita.cli.output import table
+
+GOALS = {
+    "latency-sum": "all computing and sending added up",
+    "latency": "a request's time with servers side by side",
+    "throughput": "time between answers with the pipeline full",
+}
+"""What each goal weighs, in words."""
 
 
 def plan_view(plan: Plan) -> RenderableType:
@@ -16,13 +23,18 @@ def plan_view(plan: Plan) -> RenderableType:
     name = f"plan {plan.id} for {plan.model}" if plan.id else f"plan for {plan.model}"
     if plan.status == "infeasible":
         return Text(f"{name}: infeasible: {plan.reason}")
-    return Group(Text(f"{name}: {quality(plan)}", style="bold"), Text(), server_table(plan), Text(), _promises(plan))
+    lines = [Text(f"{name}: {quality(plan)}", style="bold"), Text(f"goal: {plan.goal} ({GOALS[plan.goal]})")]
+    if plan.advice is not None:
+        lines.append(Text(f"advice: {plan.advice}"))
+    lines += [Text(f"note: {note}") for note in plan.notes]
+    return Group(*lines, Text(), server_table(plan), Text(), _promises(plan))
 
 
 def quality(plan: Plan) -> str:
     """How good the plan is, in words."""
-    words = "proven optimal" if plan.status == "optimal" else "stopped early"
+    words = "proven optimal"
     if plan.status == "feasible":
+        words = "stopped early" if plan.goal == "latency-sum" else "the best found"
         words += f", gap of the normalised objective to its bound {units.gap(plan.gap)}"
     return f"{words}, solved in {units.seconds(plan.solve_seconds)}"
 
@@ -48,13 +60,15 @@ def server_table(plan: Plan) -> Table:
 
 
 def _promises(plan: Plan) -> Table:
-    shown = table("", ">latency", ">energy", ">device energy", ">noise", "placement")
+    columns = (">summed latency", ">latency", ">answers at most", "bottleneck", ">energy", ">device energy", ">noise")
+    shown = table("", *columns, "placement")
     if plan.predicted is not None:
         promised = plan.predicted
         component_count = sum(1 for component in plan.components if component.layers)
         shown.add_row(
             "this plan",
             units.seconds(promised.latency_seconds),
+            *_side_by_side(plan.parallel),
             units.joules(promised.energy_joules),
             units.joules(promised.device_energy_joules),
             f"{promised.noise:.3g}",
@@ -65,9 +79,21 @@ def _promises(plan: Plan) -> Table:
         shown.add_row(
             name.replace("_", " "),
             units.seconds(baseline.latency_seconds),
+            *_side_by_side(baseline.parallel),
             units.joules(baseline.energy_joules),
             "",
             "",
             baseline.placement_summary or "not feasible",
         )
     return shown
+
+
+def _side_by_side(parallel: ParallelPrediction | None) -> tuple[str, str, str]:
+    """Latency, throughput bound and what sets it, with servers at work side by side."""
+    if parallel is None:
+        return "–", "–", ""
+    return (
+        units.seconds(parallel.latency_seconds),
+        f"{1 / parallel.seconds_per_request:.3g}/s" if parallel.seconds_per_request > 0 else "–",
+        parallel.bottleneck,
+    )
