@@ -11,7 +11,12 @@ Status = Literal["optimal", "feasible", "infeasible"]
 
 @dataclass(frozen=True)
 class Normalization:
-    """The payoff table (thesis 4.8): ranges that make latency (seconds) and energy (joules) comparable."""
+    """The payoff table (thesis 4.8): ranges that make latency (seconds) and energy (joules) comparable.
+
+    The latency is the time that the plan's goal means. For the goals ``latency`` and ``throughput`` its least value
+    is not known: ``latency_min`` is then a proven lower bound on it, and ``latency_max`` the time of the plan of
+    least energy.
+    """
 
     latency_min: float
     latency_max: float
@@ -73,7 +78,9 @@ class Baseline:
 
     Attributes:
         objective: normalised like the plan's own.
+        latency_seconds: of all computing and sending added up.
         placement_summary: in words, for example ``"all on edge"`` or ``"cut after /layer3"``.
+        parallel: the same with servers and links at work side by side.
     """
 
     objective: float | None = None
@@ -88,7 +95,8 @@ class Plan:
     """Placement, components and promises for one problem.
 
     Attributes:
-        status: ``optimal``, ``feasible`` (stopped early, ``gap`` > 0) or ``infeasible`` (see ``reason``).
+        status: ``optimal``, ``feasible`` (``gap`` > 0: stopped early, or found by local search) or ``infeasible``
+            (see ``reason``).
         objective: normalised weighted sum that was minimised.
         lower_bound: proven bound on ``objective``.
         gap: ``objective − lower_bound``.

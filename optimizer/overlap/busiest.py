@@ -61,7 +61,7 @@ def busiest_bound(
         stop: asked before each round whether to end with the best bound so far.
     """
     bound = time_weight * _shared_computing(problem)
-    if _numbers(problem) > MOST_NUMBERS:
+    if stop() or _numbers(problem) > MOST_NUMBERS:
         return LoadBound(bound, [])
     try:
         placement = PlacementNetwork(problem, loads=True)

@@ -65,24 +65,32 @@ def minimize_overlapped(problem: Problem, search: Search, clock: Clock, progress
         return None
     thrifty = candidate(problem, payoff.thrifty_end)
     slowest = thrifty.seconds(goal)
+    begin = clock.elapsed
+    known = (payoff.fast_end, *_weighted_end(problem, search, payoff), *_simple(problem, payoff))
+    starts = [thrifty, *(candidate(problem, one) for one in known)]
+    # Comparing the plan with simple ones in the end takes about as long.
+    reserve = clock.elapsed - begin
     progress(0.3, "bounding the time that no plan can beat")
-    loads = busiest_bound(problem, 1.0, 0.0, _until(clock, 4))
+    loads = busiest_bound(problem, 1.0, 0.0, _until(clock, 4, reserve))
     bound = max(loads.value, critical_path_bound(problem) if goal == "latency" else 0.0)
-    starts = [candidate(problem, one) for one in (payoff.fast_end, *_weighted_end(problem, search, payoff))]
-    starts += [thrifty, *(candidate(problem, one) for one in (*loads.placements, *_simple(problem, payoff)))]
+    starts += [candidate(problem, one) for one in loads.placements]
     progress(0.5, f"searching for a plan of less {'latency' if goal == 'latency' else 'time between answers'}")
     if problem.objective.latency_weight == 0:
         fastest = best = min((one for one in starts if _as_thrifty(one, thrifty)), key=lambda one: one.seconds(goal))
     else:
         by_time = replace(problem, objective=replace(problem.objective, latency_weight=1.0, energy_weight=0.0))
-        fastest = best = _improved(by_time, _table(payoff, slowest, min(bound, slowest)), starts, _until(clock, 2))
+        # Where energy counts too, this only says how much energy speed takes.
+        levels = LEVELS if problem.objective.energy_weight == 0 else LEVELS[:1]
+        table = _table(payoff, slowest, min(bound, slowest))
+        parts = 1 if problem.objective.energy_weight == 0 else 3
+        fastest = best = _improved(by_time, table, starts, levels, _until(clock, parts, reserve))
     table = _table(payoff, slowest, min(bound, best.seconds(goal)), fastest)
     if 0 < problem.objective.latency_weight < 1:
         progress(0.7, "searching for a plan of less time and energy")
-        best = _improved(problem, table, [fastest, *starts], _until(clock, 1))
+        best = _improved(problem, table, [fastest, *starts], LEVELS, _until(clock, 2, reserve))
         table = _table(payoff, slowest, min(bound, best.seconds(goal), fastest.seconds(goal)), fastest)
         weights, constant = ranking(problem, table)
-        both = busiest_bound(problem, weights[LATENCY], weights[ENERGY], _until(clock, 1)).value - constant
+        both = busiest_bound(problem, weights[LATENCY], weights[ENERGY], _until(clock, 1, reserve)).value - constant
     else:
         both = -math.inf
     least_energy = payoff.thriftiest.lower_bound if problem.objective.energy_weight else table.energy_min
@@ -126,26 +134,31 @@ def _table(payoff: Payoff, slowest: float, bound: float, fastest: Candidate | No
     )
 
 
-def _until(clock: Clock, parts: int) -> Callable[[], bool]:
-    """Whether an equal share of the time left for each of ``parts`` tasks is used up."""
-    share = clock.share(parts)
-    end = math.inf if share is None else clock.elapsed + share
+def _until(clock: Clock, parts: int, reserve: float) -> Callable[[], bool]:
+    """Whether an equal share of the time left, less ``reserve`` seconds, for each of ``parts`` tasks is used up."""
+    left = clock.share(1)
+    end = math.inf if left is None else clock.elapsed + (left - reserve) / parts
     return lambda: clock.elapsed > end
 
 
 def _improved(
-    problem: Problem, table: Normalization, starts: Sequence[Candidate], stop: Callable[[], bool]
+    problem: Problem,
+    table: Normalization,
+    starts: Sequence[Candidate],
+    levels: Sequence[tuple[int, int, int]],
+    stop: Callable[[], bool],
 ) -> Candidate:
     """The best of the starts and of what annealing makes of it."""
-    weights, _ = ranking(problem, table)
+    weights, least = ranking(problem, table)
     goal = problem.objective.goal
 
     def score(state: State) -> float:
         return weights[LATENCY] * state.time(goal) + (weights[ENERGY] * state.joules if weights[ENERGY] else 0.0)
 
     known = sorted(starts, key=lambda one: rank(problem, table, one))
-    for most, kept, trials in LEVELS:
-        if stop():
+    for most, kept, trials in levels:
+        # Nothing is less than the least time with the least energy.
+        if stop() or rank(problem, table, known[0]) <= held(least):
             break
         contraction = contract(problem, [one.solution for one in known[:kept]], most)
         state = State(problem, contraction, known[0].solution)
