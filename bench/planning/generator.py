@@ -146,7 +146,9 @@ class _Sequences:
             count = self._dice.choices(list(BRANCHES), list(BRANCHES.values()))[0]
             if RESIDUAL <= kind < RESIDUAL + SPLIT and waiting + count - 1 <= MOST_OPEN:
                 inner = waiting + count - 1
-                ends = [self._sequence(start, self._dice.randint(1, 5), inner, most) for _ in range(count)]
+                # Each branch begins with one layer, so that the start has no more consumers than branches.
+                firsts = [self._layer(start, MOST_OPEN) for _ in range(count)]
+                ends = [self._sequence(first, self._dice.randint(0, 4), inner, most) for first in firsts]
                 return self._join(self._dice.choice(["Concat", "Concat", "Add"]), list(ends))
         return self._layer(start, waiting if self._graph.count < most - 1 else MOST_OPEN)
 
