@@ -18,7 +18,7 @@ from core.cost import Numbers, predict, violated_limit
 from core.problem import Problem
 from optimizer.exact.elimination import Elimination
 from optimizer.exact.network import Network, PlacementNetwork, TooLargeError
-from optimizer.measures import ENERGY, NOISE, caps
+from optimizer.measures import ENERGY, NOISE, caps, computing_of, sending_of
 from optimizer.noise import allowed_masks
 from optimizer.solution import Solution
 
@@ -71,15 +71,16 @@ def busiest_bound(
         return LoadBound(bound, [])
     limits = {measure: cap for measure, cap in caps(problem).items() if measure != NOISE}
     names = elimination.measures
-    first_load = len(names) - 2 * len(problem.servers)
-    planes = _Planes(len(names) - first_load, list(limits.values()))
+    servers = [server.name for server in problem.servers]
+    loads = [names.index(load(name)) for load in (computing_of, sending_of) for name in servers]
+    planes = _Planes(len(loads), list(limits.values()))
     limited = [names.index(measure) for measure in limits]
     best = bound
     placements: dict[bytes, tuple[float, Solution]] = {}
     weights, multipliers, highest = planes.start
     for _ in range(ROUNDS):
         weighting = np.zeros(len(names))
-        weighting[first_load:] = time_weight * weights
+        weighting[loads] = time_weight * weights
         weighting[names.index(ENERGY)] += energy_weight
         np.add.at(weighting, limited, multipliers)
         eliminated = elimination.run(weighting[None])
@@ -96,13 +97,13 @@ def busiest_bound(
             # Where the elimination is not exact, its guess may need a missing link.
             prediction = predict(problem, where, quantized)
             if prediction is not None and violated_limit(problem, prediction) is None:
-                value = energy + time_weight * float(measured[first_load:].max())
+                value = energy + time_weight * float(measured[loads].max())
                 placements[key] = value, Solution(where, quantized, prediction)
         if (math.isfinite(highest) and highest - best <= 1e-7 * abs(highest)) or stop():
             break
         if not np.isfinite(measured).all():
             break
-        planes.add(energy, time_weight * measured[first_load:], measured[limited] - planes.caps)
+        planes.add(energy, time_weight * measured[loads], measured[limited] - planes.caps)
         weights, multipliers, highest = planes.propose()
     ranked = sorted(placements.values(), key=lambda one: one[0])
     return LoadBound(best, [solution for _, solution in ranked[:KEPT]])
