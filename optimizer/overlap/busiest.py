@@ -16,8 +16,8 @@ import numpy as np
 
 from core.cost import Numbers, predict, violated_limit
 from core.problem import Problem
-from optimizer.exact.elimination import Elimination
-from optimizer.exact.network import Network, PlacementNetwork, TooLargeError
+from optimizer.exact.elimination import Elimination, TooLargeError
+from optimizer.exact.network import Network, PlacementNetwork
 from optimizer.measures import ENERGY, NOISE, caps, computing_of, sending_of
 from optimizer.noise import allowed_masks
 from optimizer.solution import Solution

@@ -71,9 +71,11 @@ def minimize_overlapped(problem: Problem, search: Search, clock: Clock, progress
     # Comparing the plan with simple ones in the end takes about as long.
     reserve = clock.elapsed - begin
     progress(0.3, "bounding the time that no plan can beat")
-    loads = busiest_bound(problem, 1.0, 0.0, _until(clock, 4, reserve))
-    bound = max(loads.value, critical_path_bound(problem) if goal == "latency" else 0.0)
-    starts += [candidate(problem, one) for one in loads.placements]
+    bound = critical_path_bound(problem) if goal == "latency" else 0.0
+    if min(one.seconds(goal) for one in starts) > held(bound):
+        loads = busiest_bound(problem, 1.0, 0.0, _until(clock, 4, reserve))
+        bound = max(bound, loads.value)
+        starts += [candidate(problem, one) for one in loads.placements]
     progress(0.5, f"searching for a plan of less {'latency' if goal == 'latency' else 'time between answers'}")
     if problem.objective.latency_weight == 0:
         fastest = best = min((one for one in starts if _as_thrifty(one, thrifty)), key=lambda one: one.seconds(goal))
