@@ -22,8 +22,15 @@ from core.cost import Flags, Numbers
 from optimizer.exact.network import Integers, Network, Table
 from optimizer.exact.order import elimination_order
 
-LARGEST_TABLE = 400_000
-"""Most entries of one table; what would need more is split."""
+LARGEST_TABLES = (400_000, 40_000, 4_000)
+"""Most entries of one table; what would need more is split. The first is taken that keeps the sum in bounds."""
+
+MOST_ENTRIES = 10_000_000
+"""Most entries of all tables together, for some hundreds of megabytes in all."""
+
+
+class TooLargeError(Exception):
+    """The tables would be too large; the message says how large."""
 
 
 @dataclass
@@ -76,20 +83,23 @@ class Elimination:
         steps: the variables in order.
         buckets: of all steps.
         exact: whether no bucket had to be split.
+        entries: of all tables.
+
+    Raises:
+        TooLargeError: even split, the tables would have more than ``MOST_ENTRIES`` entries.
     """
 
-    def __init__(self, network: Network, largest_table: int = LARGEST_TABLE) -> None:
+    def __init__(self, network: Network) -> None:
         self.measures = network.measures
-        self.steps: list[Step] = []
-        self.buckets: list[Bucket] = []
         self.sizes = network.sizes
-        self._largest = largest_table
         order = elimination_order(network.sizes, [table.scope for table in network.tables])
         self._position = {variable: index for index, variable in enumerate(order)}
-        self._constant = np.zeros(len(network.measures))
-        self._impossible = 0.0
-        self._roots: list[int] = []
-        self._prepare(network, order)
+        for self._largest in LARGEST_TABLES:
+            self._prepare(network, order)
+            if self.entries <= MOST_ENTRIES:
+                break
+        else:
+            raise TooLargeError(f"elimination would take {self.entries:.2g} table entries")
         self.exact = len(self.steps) == len(self.buckets)
 
     def run(self, weightings: Numbers) -> Eliminated:
@@ -140,14 +150,13 @@ class Elimination:
         first = np.zeros(1, dtype=np.int64)
         kept = [first] * len(self.sizes)
         for step in self.steps:
-            flags = excluded[step.buckets[0]]
-            kept[step.variable] = np.flatnonzero(~flags.reshape(-1, flags.shape[-1]).all(axis=0))
+            flags = [excluded[index].reshape(-1, self.sizes[step.variable]).all(axis=0) for index in step.buckets]
+            kept[step.variable] = np.flatnonzero(~np.logical_or.reduce(flags))
         network = Network(self.measures, [len(states) for states in kept])
         settled = np.array([states[0] if len(states) else 0 for states in kept])
         measured = self._constant.copy()
         positions = self._positions(settled)
-        for step in self.steps:
-            index = step.buckets[0]
+        for step, index in ((one, index) for one in self.steps for index in one.buckets):
             bucket = self.buckets[index]
             scope = (*bucket.scope, step.variable)
             if all(len(kept[variable]) == 1 for variable in scope):
@@ -182,7 +191,7 @@ class Elimination:
         """For each bucket the entries of its table that no assignment within ``below`` has.
 
         Args:
-            eliminated: of an exact elimination.
+            eliminated: for the same weightings.
             below: for each weighting the cost that an assignment may have at most.
         """
         excluded: list[Flags] = [np.zeros(0, dtype=bool)] * len(self.buckets)
@@ -216,6 +225,12 @@ class Elimination:
             tables[index] = tables[index] + shift.reshape(axes)
 
     def _prepare(self, network: Network, order: Sequence[int]) -> None:
+        self.steps: list[Step] = []
+        self.buckets: list[Bucket] = []
+        self.entries = 0.0
+        self._roots: list[int] = []
+        self._constant = np.zeros(len(network.measures))
+        self._impossible = 0.0
         own: dict[int, list[Table]] = defaultdict(list)
         for table in network.tables:
             if table.scope:
@@ -232,6 +247,7 @@ class Elimination:
                 scopes = [table.scope for table in tables] + [scope for _, scope in messages]
                 scope = self._ordered({variable}.union(*scopes))
                 bucket = Bucket(scope[:-1])
+                self.entries += self._entries(scope)
                 values, penalty = self._added_up(tables, scope, len(network.measures))
                 bucket.start, bucket.stop, bucket.shape = start, start + penalty.size, penalty.shape
                 bucket.inputs = [(source, self._shape(scope, sent)) for source, sent in messages]

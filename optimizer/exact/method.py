@@ -3,24 +3,41 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from core.cost import Numbers, predict
+from core.graph import GENERATOR, RECEIVER
 from core.problem import Problem
-from optimizer.exact.capped import Best, Capped
-from optimizer.exact.elimination import Elimination
-from optimizer.exact.network import Network, PlacementNetwork, TooLargeError
+from optimizer.exact.branching import Branching
+from optimizer.exact.elimination import Elimination, TooLargeError
+from optimizer.exact.network import Integers, Network, PlacementNetwork
+from optimizer.exact.noise_limit import NoiseLimit
+from optimizer.exact.region import Capped, Incumbent
 from optimizer.integer_program import IntegerProgram
-from optimizer.measures import NOISE, Weights, value_of
-from optimizer.noise import TOLERANCE, allowed_masks
+from optimizer.measures import NOISE, Weights, measures, value_of
 from optimizer.solution import Outcome, Solution, evaluated
 
-ENUMERATED = 16
-"""Up to this many quantisable layers their sets are enumerated under a limit on noise."""
+LONGEST_SECONDS = 20.0
+"""Time for branching, where there is no time limit, before the integer program takes over."""
 
-LONGEST_SECONDS = 10.0
-"""Time for closing a gap by labels before the integer program takes over."""
+SECONDS_PER_FLOW = 1e-4
+"""Time to build the integer program by pair of servers of a producer and a consumer, as seen on a slow machine."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    network: Network
+    elimination: Elimination
+    noise: NoiseLimit | None
+    settled: bool
+
+    @property
+    def unsettled(self) -> NoiseLimit | None:
+        """The limit on noise, unless the network has all of it built in."""
+        return None if self.settled else self.noise
 
 
 class ExactMethod:
@@ -36,7 +53,7 @@ class ExactMethod:
         self._problem = problem
         self._solver = solver
         self._tell = tell
-        self._prepared: dict[float | None, Elimination | str] = {}
+        self._prepared: dict[float | None, _Prepared] = {}
 
     @cached_property
     def _program(self) -> IntegerProgram:
@@ -50,75 +67,86 @@ class ExactMethod:
         end = math.inf if seconds is None else begin + seconds
         if NOISE in goal:
             return self._continue(goal, caps, end, start, -math.inf, "noise is to be minimised")
-        limit = caps.get(NOISE)
-        # Too many sets of int8 layers to enumerate: the noise cap is left out, and it is seen whether it is met.
-        relaxed = limit is not None and len(self._problem.model.quantizable) > ENUMERATED
-        prepared = self._prepare(None if relaxed else limit)
-        if isinstance(prepared, str):
-            return self._continue(goal, caps, end, start, -math.inf, prepared)
-        known = math.inf if start is None or relaxed else value_of(goal, start.prediction)
-        best = self._best(prepared, goal, caps, known, min(end, begin + LONGEST_SECONDS))
-        if best.value == best.bound == math.inf:
+        try:
+            prepared = self._prepare(caps.get(NOISE))
+        except TooLargeError as error:
+            return self._continue(goal, caps, end, start, -math.inf, str(error))
+        names = prepared.network.measures
+        capped = [measure for measure in caps if measure in names]
+        problem = Capped(
+            goal=np.array([goal.get(measure, 0.0) for measure in names]),
+            rows=np.array([names.index(measure) for measure in capped], dtype=np.int64),
+            caps=np.array([caps[measure] for measure in capped]),
+        )
+        known = math.inf if start is None else value_of(goal, start.prediction)
+        measure = self._measure if self._placement.relaxed else prepared.elimination.measure
+        incumbent = Incumbent(problem, measure, prepared.noise, known)
+        stop = begin + self._seconds_alone(end - begin)
+        branching = Branching(problem, prepared.unsettled, incumbent, lambda: time.perf_counter() > stop)
+        bound = branching.run(prepared.network, prepared.elimination)
+        found = start if incumbent.states is None else self._solution(incumbent.states)
+        if bound < incumbent.window:
+            return self._continue(goal, caps, end, found, bound, "a gap is left between plan and bound")
+        if found is None:
             return Outcome("infeasible")
-        found = start
-        placement = self._placement
-        if best.states is not None and isinstance(placement, PlacementNetwork):
-            found = evaluated(self._problem, *placement.read(best.states))
-            if limit is not None and found.prediction.noise > limit + TOLERANCE * abs(limit):
-                reason = f"{len(self._problem.model.quantizable)} layers may be int8 under a noise cap"
-                return self._continue(goal, caps, end, start, best.bound, reason)
-        if best.closed:
-            return Outcome("optimal", found, min(best.bound, best.value))
-        return self._continue(goal, caps, end, found, best.bound, "the caps leave a gap between plan and bound")
+        return Outcome("optimal", found, min(bound, incumbent.value))
 
     @cached_property
-    def _placement(self) -> PlacementNetwork | str:
-        try:
-            return PlacementNetwork(self._problem)
-        except TooLargeError as error:
-            return str(error)
+    def _placement(self) -> PlacementNetwork:
+        return PlacementNetwork(self._problem)
 
-    def _prepare(self, noise_limit: float | None) -> Elimination | str:
-        """The elimination under a limit on noise, or why there is none."""
-        if isinstance(self._placement, str):
-            return self._placement
+    def _solution(self, states: Integers) -> Solution:
+        return evaluated(self._problem, *self._placement.read(states))
+
+    def _measure(self, states: Integers) -> Numbers:
+        """All measures by the cost model, infinite where a link is missing."""
+        names = self._placement.network.measures
+        prediction = predict(self._problem, *self._placement.read(states))
+        if prediction is None:
+            return np.full(len(names), math.inf)
+        values = measures(prediction)
+        # The row of the noise is an estimate; its limit is looked at apart.
+        return np.array([0.0 if name == NOISE else values[name] for name in names])
+
+    def _prepare(self, noise_limit: float | None) -> _Prepared:
+        """What depends on the limit on noise.
+
+        Raises:
+            TooLargeError: the tables would be too large.
+        """
+        placement = self._placement
         if noise_limit not in self._prepared:
-            try:
-                self._prepared[noise_limit] = Elimination(self._limited(self._placement, noise_limit))
-            except TooLargeError as error:
-                self._prepared[noise_limit] = str(error)
+            network, noise, settled = placement.network, None, True
+            if noise_limit is not None and placement.precision:
+                noise = NoiseLimit(self._problem.noise, placement.precision, noise_limit)
+                network, settled = noise.imposed(network, [np.arange(size) for size in network.sizes])
+            self._prepared[noise_limit] = _Prepared(network, Elimination(network), noise, settled)
         return self._prepared[noise_limit]
 
-    def _limited(self, placement: PlacementNetwork, noise_limit: float | None) -> Network:
-        """The network without the sets of int8 layers that break the limit."""
-        network = placement.network
-        layers = self._problem.model.quantizable
-        if noise_limit is None or not layers:
-            return network
-        allowed = allowed_masks(self._problem.noise, layers, noise_limit).reshape((2,) * len(layers))
-        limited = Network(network.measures, list(network.sizes), list(network.tables))
-        # Row numbers of masks are binary with the first layer lowest, hence the axes in reverse.
-        scope = [placement.precision[name] for name in reversed(layers)]
-        limited.add(scope, np.zeros((len(network.measures), *allowed.shape)), ~allowed)
-        return limited
+    def _seconds_alone(self, seconds: float) -> float:
+        """How long to go on before the integer program takes over."""
+        if math.isinf(seconds):
+            return LONGEST_SECONDS
+        return seconds / 2 if self._program_seconds < seconds / 4 else seconds
 
-    def _best(self, elimination: Elimination, goal: Weights, caps: Weights, known: float, deadline: float) -> Best:
-        names = elimination.measures
-        capped = {measure: cap for measure, cap in caps.items() if measure != NOISE}
-        weights = np.array([goal.get(measure, 0.0) for measure in names])
-        rows = [names.index(measure) for measure in capped]
-        return Capped(elimination, weights, rows, list(capped.values()), known).run(deadline)
+    @cached_property
+    def _program_seconds(self) -> float:
+        """How long it takes, about, until the integer program begins to search."""
+        allowed = {GENERATOR: 1, RECEIVER: 1}
+        allowed |= {layer: len(self._problem.allowed_servers(layer)) for layer in self._problem.model.by_name}
+        edges = self._problem.model.digraph.edges
+        return SECONDS_PER_FLOW * sum(allowed[source] * allowed[target] for source, target in edges)
 
     def _continue(
         self, goal: Weights, caps: Weights, end: float, start: Solution | None, bound: float, reason: str
     ) -> Outcome:
         """Minimise by the integer program, from the best placement and with the best bound known."""
-        if time.perf_counter() >= end and start is not None:
+        seconds = None if math.isinf(end) else max(0.0, end - time.perf_counter())
+        if seconds is not None and seconds < 2 * self._program_seconds:
+            self._tell(f"{reason}; the time limit leaves none for the integer program")
             return Outcome("stopped", start, bound)
-        self._tell(f"continuing with the integer program: {reason}")
-        program = self._program
-        seconds = None if end == math.inf else max(0.0, end - time.perf_counter())
-        outcome = program.minimize(goal, caps, seconds, start)
+        self._tell(f"{reason}; continued with the integer program")
+        outcome = self._program.minimize(goal, caps, seconds, start)
         found = [one for one in (outcome.solution, start) if one is not None]
         best = min(found, key=lambda one: value_of(goal, one.prediction), default=None)
         if outcome.status == "stopped":

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from core.cost import Flags, Numbers, Transfers
 from core.problem import Problem
-from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, computing_of, memory_of, sending_of
+from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, NOISE, computing_of, memory_of, sending_of
+from optimizer.noise import ENUMERATED
 
 Integers = NDArray[np.int64]
 
@@ -29,12 +30,8 @@ LARGEST_CLIQUE = 4096
 MOST_SETS = 256
 """Most states of an auxiliary variable."""
 
-MOST_ENTRIES = 8_000_000
-"""Most entries of all tables together, for some hundreds of megabytes in all."""
-
-
-class TooLargeError(Exception):
-    """The tables would be too large; the message says how large."""
+LARGEST_TENSOR = 100_000
+"""A tensor whose table would have more entries is estimated."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,20 @@ class Network:
         flags = None if forbidden is None else forbidden.reshape(shape)
         self.tables.append(Table(kept, values.reshape(-1, *shape), flags))
 
+    def restricted(self, variable: int, states: Integers) -> "Network":
+        """The network with only some states of one variable."""
+        sizes = list(self.sizes)
+        sizes[variable] = len(states)
+        network = Network(self.measures, sizes)
+        for table in self.tables:
+            if variable in table.scope:
+                axis = table.scope.index(variable)
+                flags = None if table.forbidden is None else table.forbidden.take(states, axis=axis)
+                network.add(table.scope, table.values.take(states, axis=axis + 1), flags)
+            else:
+                network.tables.append(table)
+        return network
+
 
 class PlacementNetwork:
     """The network of a problem, and how its states read as servers and int8 layers.
@@ -92,11 +103,11 @@ class PlacementNetwork:
 
     Attributes:
         network: with the measures latency, energy, device energy and the memory of each server that has a limit;
-            with ``loads`` then the seconds that each server computes, then those that each sends to others.
+            with ``loads`` then the seconds that each server computes, then those that each sends to others; at last a
+            row for noise where the quantisable layers are too many to enumerate their sets.
         precision: variable of each quantisable layer: 0 float, 1 int8.
-
-    Raises:
-        TooLargeError: a tensor has too many consumers on too many servers.
+        relaxed: whether the costs are only a lower bound: a tensor with very many destinations counts each by its
+            share in the number of consumers, for what it costs is at least the mean over these.
     """
 
     def __init__(self, problem: Problem, loads: bool = False) -> None:
@@ -108,7 +119,9 @@ class PlacementNetwork:
         names = (memory_of(self._servers[column]) for column in limited)
         self._computing_row = TIMED + len(limited) if loads else None
         loaded = [load(name) for load in (computing_of, sending_of) for name in self._servers] if loads else []
-        self.network = Network((LATENCY, ENERGY, DEVICE_ENERGY, *names, *loaded))
+        noise = (NOISE,) if len(problem.model.quantizable) > ENUMERATED else ()
+        self.network = Network((LATENCY, ENERGY, DEVICE_ENERGY, *names, *loaded, *noise))
+        self.relaxed = False
         self._float = self.network.variable(1)
         rows = self._costs.rows
         self._on: list[list[int]] = [np.flatnonzero(row).tolist() for row in np.isfinite(self._costs.seconds[:, :, 0])]
@@ -160,7 +173,7 @@ class PlacementNetwork:
 
     def _add_transfers(self, group: Transfers) -> None:
         on = self._on[group.producer]
-        variable, precisions = self._with_precision(group.producer)
+        _, precisions = self._with_precision(group.producer)
         seconds = self._costs.transfer_seconds(group)[on, precisions]
         missing = self._costs.missing[on][:, None]
         if not seconds.any() and not missing.any():
@@ -176,14 +189,26 @@ class PlacementNetwork:
             entries = math.prod(seconds.shape[:2]) * math.prod(map(len, domains))
             if len(domains) > 2 and entries > LARGEST_CLIQUE and 2 ** len(set().union(*domains)) <= MOST_SETS:
                 variables, reached = self._union(group.targets)
-            elif entries > MOST_ENTRIES:
-                raise TooLargeError(f"a tensor with {len(domains)} consumers would take {entries:.2g} table entries")
+            elif entries > LARGEST_TENSOR:
+                self.relaxed = True
+                for target in group.targets:
+                    self._add_costs(
+                        group.producer,
+                        [self._place[target]],
+                        costs[..., self._on[target]] / len(domains),
+                        missing[..., self._on[target]],
+                    )
+                return
             else:
                 reached = self._reached(domains)
             values, forbidden = np.tensordot(costs, reached, 1), np.tensordot(missing, reached, 1) > 0
+        self._add_costs(group.producer, variables, values, forbidden)
+
+    def _add_costs(self, producer: int, variables: Sequence[int], values: Numbers, forbidden: Flags) -> None:
         padded = np.zeros((len(self.network.measures), *values.shape[1:]))
         padded[self._transfer_rows] = values
-        self.network.add((self._place[group.producer], variable, *variables), padded, forbidden)
+        variable, _ = self._with_precision(producer)
+        self.network.add((self._place[producer], variable, *variables), padded, forbidden)
 
     def _reached(self, domains: Sequence[Sequence[int]]) -> Numbers:
         """Servers × states of the targets: 1 where one of the targets is on the server."""

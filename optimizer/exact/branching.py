@@ -1,0 +1,70 @@
+"""Branch and bound over the regions of a network: the least goal under caps, or a true bound when time is up."""
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+
+from optimizer.exact.elimination import Elimination
+from optimizer.exact.network import Integers, Network
+from optimizer.exact.noise_limit import NoiseLimit
+from optimizer.exact.region import Capped, Incumbent, Region
+
+
+class Branching:
+    """One minimisation.
+
+    Args:
+        problem: goal and caps.
+        noise: a limit to keep besides; ``None`` if the network has it built in or there is none.
+        incumbent: the best known; replaced by what is better.
+        out_of_time: asked between steps whether to stop.
+    """
+
+    def __init__(
+        self, problem: Capped, noise: NoiseLimit | None, incumbent: Incumbent, out_of_time: Callable[[], bool]
+    ) -> None:
+        self._problem = problem
+        self._noise = noise
+        self._incumbent = incumbent
+        self._out_of_time = out_of_time
+        self._waiting: list[tuple[float, int, Region]] = []
+        self._count = itertools.count()
+
+    def run(self, network: Network, elimination: Elimination) -> float:
+        """Minimise over a network, of which the elimination is.
+
+        Returns:
+            A lower bound on the goal: at least the incumbent's window if nothing better exists.
+        """
+        states = [np.arange(size) for size in network.sizes]
+        multipliers = np.zeros(len(self._problem.caps))
+        self._search(
+            Region(network, states, self._problem, self._incumbent, self._noise is None, multipliers, elimination)
+        )
+        while self._waiting and not self._out_of_time():
+            bound, _, region = heapq.heappop(self._waiting)
+            if bound >= self._incumbent.window:
+                return self._incumbent.value
+            if self._noise is not None and not region.settled and self._noise.can_settle(region.states):
+                self._enter(region, region.network, region.states)
+                continue
+            for variable, kept in region.branches():
+                left = list(region.states)
+                left[variable] = left[variable][kept]
+                self._enter(region, region.network.restricted(variable, kept), left)
+        return self._waiting[0][0] if self._waiting else self._incumbent.value
+
+    def _enter(self, parent: Region, network: Network, states: list[Integers]) -> None:
+        settled = parent.settled
+        if self._noise is not None and not settled:
+            network, settled = self._noise.imposed(network, states, parent.guess())
+        region = Region(network, states, self._problem, self._incumbent, settled, parent.multipliers)
+        region.bound = parent.bound
+        self._search(region)
+
+    def _search(self, region: Region) -> None:
+        region.search(self._out_of_time)
+        if not region.closed:
+            heapq.heappush(self._waiting, (region.bound, next(self._count), region))
