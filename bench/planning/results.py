@@ -41,16 +41,16 @@ class CaseResult:
 
     Attributes:
         timings: by method.
-        plan: the exact method's.
+        plan: the exact method's; ``None`` where it was stopped.
     """
 
     case: Case
     timings: Mapping[Method, Timing]
-    plan: Measured
+    plan: Measured | None
 
     def ratio(self, method: Method) -> float | None:
         """How many times as much processor time as the exact method another takes; ``None`` if not measured."""
-        if method not in self.timings:
+        if method not in self.timings or self.timings["exact"].stopped:
             return None
         return self.timings[method].processor_seconds / self.timings["exact"].processor_seconds
 
@@ -107,7 +107,10 @@ def _require_close(
 
 
 def summary(results: Results) -> dict[str, Any]:
-    """The run as one JSON object; headline figures are ``null`` where their cases were not measured."""
+    """The run as one JSON object; headline figures are ``null`` where their cases were not measured.
+
+    ``unfinished`` names the cases on which the exact method itself was stopped: their seconds are lower bounds.
+    """
     literal = _of(results, "literal_6_servers")
     int8, large = (_of(results, figure) for figure in ("650x3_int8", "5000x32"))
     peaks = [one.timings["exact"].peak_memory_bytes or 0 for one in results.cases]
@@ -119,6 +122,7 @@ def summary(results: Results) -> dict[str, Any]:
         "seconds_5000x32": max((one.timings["exact"].seconds for one in large), default=None),
         "seconds_components_1850": None if results.quick else results.components.seconds,
         "peak_memory_bytes": max(peaks, default=None),
+        "unfinished": [one.case.name for one in results.cases if one.timings["exact"].stopped],
         "quick": results.quick,
         "cases": [_case(one) for one in results.cases],
     }
@@ -129,15 +133,11 @@ def _of(results: Results, figure: str) -> list[CaseResult]:
 
 
 def _case(one: CaseResult) -> dict[str, Any]:
+    plan = {} if one.plan is None else encode(one.plan)
+    told = ("layers", "servers", "quantizable", "status", "objective", "components", "notes")
     return {
         "name": one.case.name,
-        "layers": one.plan.layers,
-        "servers": one.plan.servers,
-        "quantizable": one.plan.quantizable,
-        "status": one.plan.status,
-        "objective": one.plan.objective,
-        "components": one.plan.components,
-        "notes": list(one.plan.notes),
+        **{name: plan.get(name) for name in told},
         **{f"ratio_{method}": one.ratio(method) for method in one.timings if method != "exact"},
         "methods": {method: encode(timing) for method, timing in one.timings.items()},
     }

@@ -35,7 +35,11 @@ def planning(
     ] = None,
     literal_limit: Annotated[
         float,
-        typer.Option(min=0.1, metavar="SECONDS", help="When to stop the thesis's program on a case."),
+        typer.Option(
+            min=0.1,
+            metavar="SECONDS",
+            help="When to stop the thesis's program on 6 servers; on others after a quarter.",
+        ),
     ] = 1200.0,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small problems only, for a try; no headline figures.")
@@ -85,10 +89,10 @@ def _show(results: "Results", figures: dict[str, Any]) -> None:
         exact = one.timings["exact"]
         shown.add_row(
             one.case.name,
-            str(one.plan.layers),
+            "–" if one.plan is None else str(one.plan.layers),
             *(_seconds(one.timings.get(method)) for method in ("exact", "ilp", "literal")),
             *(_ratio(one, method) for method in ("ilp", "literal")),
-            units.byte_count(exact.peak_memory_bytes or 0),
+            units.byte_count(exact.peak_memory_bytes),
         )
     out.print(shown)
     layers = "200" if results.quick else "1,850"

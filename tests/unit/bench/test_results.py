@@ -45,9 +45,20 @@ def test_headline_figures() -> None:
     assert figures["seconds_5000x32"] == 2.0
     assert figures["seconds_components_1850"] == 0.06
     assert figures["peak_memory_bytes"] == 300
+    assert figures["unfinished"] == []
     assert [one["name"] for one in figures["cases"]] == ["A", "B", "C", "D"]
     assert figures["cases"][0]["methods"]["literal"]["stopped"] is True
     assert figures["cases"][1]["ratio_ilp"] == 10.0
+
+
+def test_an_exact_method_that_was_stopped_is_named_and_has_no_ratio() -> None:
+    stopped = Timing(600.0, 590.0, 1, None, True)
+    one = CaseResult(Case("E", make, BOTH), {"exact": stopped, "ilp": Timing(1.0, 1.0, 3, 5)}, None)
+    figures = summary(replace(results(), cases=[one]))
+    assert figures["unfinished"] == ["E"]
+    assert figures["cases"][0]["ratio_ilp"] is None
+    assert figures["cases"][0]["status"] is None
+    assert figures["cases"][0]["methods"]["exact"]["stopped"] is True
 
 
 def test_small_stand_ins_give_no_headline_figures() -> None:

@@ -21,7 +21,7 @@ def partita(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_quick_bench_measures_every_method_and_draws(tmp_path) -> None:
     problem, picture = tmp_path / "mine.json", tmp_path / "times.png"
     problem.write_text(dumps(chain(6, 3)))
-    done = partita("--quick", "--json", "--literal-limit", "60", "--picture", str(picture), str(problem))
+    done = partita("--quick", "--json", "--literal-limit", "240", "--picture", str(picture), str(problem))
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["quick"] is True
@@ -56,7 +56,7 @@ def test_a_file_that_is_no_problem_is_refused_by_name(tmp_path) -> None:
 
 def test_a_literal_program_that_is_stopped_gives_a_lower_bound() -> None:
     case = Case("wide", partial(branched, 150, 5), ALL)
-    results = run([case], literal_limit=0.2, quick=True)
+    results = run([case], literal_limit=0.8, quick=True)
     timing = results.cases[0].timings["literal"]
     assert timing.stopped
     assert timing.seconds >= 0.2
