@@ -145,7 +145,8 @@ class Elimination:
     def reduced(self, excluded: Sequence[Flags]) -> tuple[Network, list[Integers]]:
         """The network without what is excluded, and for each of its variables the states that are left.
 
-        A variable that occurs in no table keeps its first state.
+        A variable that occurs in no table keeps its first state. Where a variable has none left, nothing is possible,
+        and the network has no tables.
         """
         first = np.zeros(1, dtype=np.int64)
         kept = [first] * len(self.sizes)
@@ -153,7 +154,9 @@ class Elimination:
             flags = [excluded[index].reshape(-1, self.sizes[step.variable]).all(axis=0) for index in step.buckets]
             kept[step.variable] = np.flatnonzero(~np.logical_or.reduce(flags))
         network = Network(self.measures, [len(states) for states in kept])
-        settled = np.array([states[0] if len(states) else 0 for states in kept])
+        if min(network.sizes) == 0:
+            return network, kept
+        settled = np.array([states[0] for states in kept])
         measured = self._constant.copy()
         positions = self._positions(settled)
         for step, index in ((one, index) for one in self.steps for index in one.buckets):

@@ -20,8 +20,9 @@ from optimizer.integer_program import IntegerProgram
 from optimizer.measures import NOISE, Weights, measures, value_of
 from optimizer.solution import Outcome, Solution, evaluated
 
-LONGEST_SECONDS = 20.0
-"""Time for branching, where there is no time limit, before the integer program takes over."""
+PROGRAM_TIMES = 20
+"""Without a time limit, the integer program takes over from branching after a second and this many times what it
+takes to build."""
 
 SECONDS_PER_FLOW = 1e-4
 """Time to build the integer program by pair of servers of a producer and a consumer, as seen on a slow machine."""
@@ -126,7 +127,7 @@ class ExactMethod:
     def _seconds_alone(self, seconds: float) -> float:
         """How long to go on before the integer program takes over."""
         if math.isinf(seconds):
-            return LONGEST_SECONDS
+            return 1.0 + PROGRAM_TIMES * self._program_seconds
         return seconds / 2 if self._program_seconds < seconds / 4 else seconds
 
     @cached_property

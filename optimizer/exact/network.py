@@ -30,8 +30,11 @@ LARGEST_CLIQUE = 4096
 MOST_SETS = 256
 """Most states of an auxiliary variable."""
 
-LARGEST_TENSOR = 100_000
-"""A tensor whose table would have more entries is estimated."""
+LARGEST_TENSORS = (100_000, 20_000, 4_000)
+"""A tensor whose table would have more entries is estimated; the first is taken that keeps the sum in bounds."""
+
+MOST_ENTRIES = 4_000_000
+"""Most entries of all tensors' tables together, of those that can be estimated instead."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,9 @@ class PlacementNetwork:
             senders = np.eye(count)[:, :, None] * (1 - np.eye(count))
             self._transfer_weights = np.concatenate((self._transfer_weights, senders))
             self._transfer_rows += range(self._computing_row + count, self._computing_row + 2 * count)
+        shared = [self._entries(group) for group in self._costs.transfers if len(group.targets) > 1]
+        fitting = (most for most in LARGEST_TENSORS if sum(size for size in shared if size <= most) <= MOST_ENTRIES)
+        self._largest_tensor = next(fitting, 0)
         for row in range(len(self._layers)):
             self._add_layer(row)
         for group in self._costs.transfers:
@@ -186,10 +192,9 @@ class PlacementNetwork:
         if len(domains) == 1:
             values, forbidden = costs[..., domains[0]], missing[..., domains[0]]
         else:
-            entries = math.prod(seconds.shape[:2]) * math.prod(map(len, domains))
-            if len(domains) > 2 and entries > LARGEST_CLIQUE and 2 ** len(set().union(*domains)) <= MOST_SETS:
+            if self._has_union(group):
                 variables, reached = self._union(group.targets)
-            elif entries > LARGEST_TENSOR:
+            elif self._entries(group) > self._largest_tensor:
                 self.relaxed = True
                 for target in group.targets:
                     self._add_costs(
@@ -209,6 +214,17 @@ class PlacementNetwork:
         padded[self._transfer_rows] = values
         variable, _ = self._with_precision(producer)
         self.network.add((self._place[producer], variable, *variables), padded, forbidden)
+
+    def _entries(self, group: Transfers) -> int:
+        """Of the table over a producer's states and its targets'."""
+        _, precisions = self._with_precision(group.producer)
+        rows = (group.producer, *group.targets)
+        return precisions.stop * math.prod(len(self._on[row]) for row in rows)
+
+    def _has_union(self, group: Transfers) -> bool:
+        """Whether auxiliary variables for the set of destinations are worth their while."""
+        everywhere = set().union(*(self._on[target] for target in group.targets))
+        return len(group.targets) > 2 and self._entries(group) > LARGEST_CLIQUE and 2 ** len(everywhere) <= MOST_SETS
 
     def _reached(self, domains: Sequence[Sequence[int]]) -> Numbers:
         """Servers × states of the targets: 1 where one of the targets is on the server."""
