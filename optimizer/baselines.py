@@ -29,10 +29,11 @@ REFINED_CUTS = 8
 
 def single_server_placements(problem: Problem) -> dict[str, dict[str, str]]:
     """Server → the placement of all layers on it, for servers that may run them all."""
+    everywhere = {problem.allowed_servers(layer) for layer in problem.model.by_name}
     return {
         server.name: dict.fromkeys(problem.model.by_name, server.name)
         for server in problem.servers
-        if all(server.name in problem.allowed_servers(layer) for layer in problem.model.by_name)
+        if all(server.name in servers for servers in everywhere)
     }
 
 
@@ -89,7 +90,7 @@ def baseline(problem: Problem, normalization: Normalization, simple: SimplePlan 
 
 def _best_cuts(problem: Problem, goal: Weights, quantized: frozenset[str]) -> dict[str, dict[str, str]]:
     names = [server.name for server in problem.servers]
-    ranked: list[tuple[float, str, dict[str, str]]] = []
+    ranked: list[tuple[float, list[str], str, str, int]] = []
     for chosen in dict.fromkeys((frozenset[str](), quantized)):
         cuts = Cuts(problem, chosen)
         for first in range(len(names)):
@@ -98,9 +99,9 @@ def _best_cuts(problem: Problem, goal: Weights, quantized: frozenset[str]) -> di
                 values = _values(problem, cuts.costs(first, seconds), goal, first, seconds)[:, 1:-1]
                 for place in _least(values, REFINED_CUTS):
                     second, index = divmod(place, values.shape[1])
-                    ranked.append((values.flat[place], *_cut(cuts.order, names[first], names[seconds[second]], index)))
+                    ranked.append((values.flat[place], cuts.order, names[first], names[seconds[second]], index))
     ranked.sort(key=lambda entry: entry[0])
-    return {summary: placement for _, summary, placement in ranked[:REFINED_CUTS]}
+    return dict(_cut(*entry[1:]) for entry in ranked[:REFINED_CUTS])
 
 
 def _cut(order: list[str], first: str, second: str, index: int) -> tuple[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from core.errors import InternalError
 from core.plan import Normalization, Plan
 from core.problem import Problem, SolverOptions
 from core.progress import Progress, no_progress, part
-from optimizer.baselines import baseline, simple_plans
+from optimizer.baselines import baseline, simple_plans, single_server_placements
 from optimizer.candidate import Candidate, candidate, rank
 from optimizer.infeasibility import explain, layer_without_server
 from optimizer.measures import ENERGY, LATENCY
@@ -164,7 +164,13 @@ def _assembled(problem: Problem, found: _Found, clock: Clock, notes: list[str]) 
 
 
 def _starts(problem: Problem) -> list[Solution]:
-    """Simple plans that are good for latency or for energy: what a stopped solve can fall back on."""
-    largest = QuantizedSets(problem, frozenset()).largest
-    plans = [plan for goal in (LATENCY, ENERGY) for plan in simple_plans(problem, {goal: 1.0}, largest).values()]
-    return [plan.solution for plan in plans if plan is not None]
+    """Plans to begin from, which a stopped solve can fall back on: of single servers, or else of single cuts."""
+    sets = QuantizedSets(problem, frozenset())
+    goals = (LATENCY, ENERGY) if problem.model.quantizable else (LATENCY,)
+    placements = single_server_placements(problem).values()
+    found = [sets.best(placement, {goal: 1.0}) for goal in goals for placement in placements]
+    alone = [solution for solution in found if solution is not None]
+    if alone:
+        return alone
+    simple = [one for goal in goals for one in simple_plans(problem, {goal: 1.0}, sets.largest).values()]
+    return [one.solution for one in simple if one is not None]

@@ -13,8 +13,7 @@ schemes, 2012).
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from optimizer.exact.order import elimination_order
 LARGEST_TABLES = (400_000, 40_000, 4_000)
 """Most entries of one table; what would need more is split. The first is taken that keeps the sum in bounds."""
 
-MOST_ENTRIES = 10_000_000
+MOST_ENTRIES = 8_000_000
 """Most entries of all tables together, for some hundreds of megabytes in all."""
 
 
@@ -33,7 +32,24 @@ class TooLargeError(Exception):
     """The tables would be too large; the message says how large."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Message:
+    """From which bucket, over which variables."""
+
+    source: int
+    scope: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is added up in a bucket, over which variables, the one to eliminate last."""
+
+    scope: tuple[int, ...]
+    tables: list[Table]
+    messages: list[_Message]
+
+
+@dataclass(frozen=True)
 class Bucket:
     """Tables that are added up to eliminate a variable.
 
@@ -45,10 +61,10 @@ class Bucket:
     """
 
     scope: tuple[int, ...]
-    start: int = 0
-    stop: int = 0
-    shape: tuple[int, ...] = ()
-    inputs: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    inputs: list[tuple[int, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -95,12 +111,14 @@ class Elimination:
         order = elimination_order(network.sizes, [table.scope for table in network.tables])
         self._position = {variable: index for index, variable in enumerate(order)}
         for self._largest in LARGEST_TABLES:
-            self._prepare(network, order)
+            layout = self._laid_out(network, order)
+            self.entries = sum(self._entries(part.scope) for parts in layout for part in parts)
             if self.entries <= MOST_ENTRIES:
                 break
         else:
             raise TooLargeError(f"elimination would take {self.entries:.2g} table entries")
-        self.exact = len(self.steps) == len(self.buckets)
+        self.exact = all(len(parts) == 1 for parts in layout)
+        self._build(network, order, layout)
 
     def run(self, weightings: Numbers) -> Eliminated:
         """Eliminate all variables.
@@ -227,81 +245,81 @@ class Elimination:
             axes = (len(shift), *(1,) * (tables[index].ndim - 2), shift.shape[-1])
             tables[index] = tables[index] + shift.reshape(axes)
 
-    def _prepare(self, network: Network, order: Sequence[int]) -> None:
-        self.steps: list[Step] = []
-        self.buckets: list[Bucket] = []
-        self.entries = 0.0
-        self._roots: list[int] = []
-        self._constant = np.zeros(len(network.measures))
-        self._impossible = 0.0
+    def _laid_out(self, network: Network, order: Sequence[int]) -> list[list[_Part]]:
+        """What is added up in each bucket of each step."""
         own: dict[int, list[Table]] = defaultdict(list)
         for table in network.tables:
             if table.scope:
                 own[min(self._position[variable] for variable in table.scope)].append(table)
-            else:
-                self._constant += table.values
-                self._impossible += math.inf if table.forbidden is not None else 0.0
-        arrived: dict[int, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+        arrived: dict[int, list[_Message]] = defaultdict(list)
+        layout = []
+        count = 0
+        for index, variable in enumerate(order):
+            parts = []
+            for tables, messages in self._mini_buckets(variable, own.pop(index, []), arrived.pop(index, [])):
+                scopes = [table.scope for table in tables] + [message.scope for message in messages]
+                scope = self._ordered({variable}.union(*scopes))
+                if len(scope) > 1:
+                    arrived[self._position[scope[-2]]].append(_Message(count, scope[:-1]))
+                parts.append(_Part(scope, tables, messages))
+                count += 1
+            layout.append(parts)
+        return layout
+
+    def _build(self, network: Network, order: Sequence[int], layout: list[list[_Part]]) -> None:
+        alone = [table for table in network.tables if not table.scope]
+        self._constant = np.sum([table.values for table in alone], axis=0) + np.zeros(len(network.measures))
+        self._impossible = math.inf if any(table.forbidden is not None for table in alone) else 0.0
+        self._roots: list[int] = []
+        self.steps: list[Step] = []
+        self.buckets: list[Bucket] = []
         costs, penalties = [np.zeros((len(network.measures), 0))], [np.zeros(0)]
         start = 0
-        for index, variable in enumerate(order):
-            first = len(self.buckets)
-            for tables, messages in self._mini_buckets(variable, own.pop(index, []), arrived.pop(index, [])):
-                scopes = [table.scope for table in tables] + [scope for _, scope in messages]
-                scope = self._ordered({variable}.union(*scopes))
-                bucket = Bucket(scope[:-1])
-                self.entries += self._entries(scope)
-                values, penalty = self._added_up(tables, scope, len(network.measures))
-                bucket.start, bucket.stop, bucket.shape = start, start + penalty.size, penalty.shape
-                bucket.inputs = [(source, self._shape(scope, sent)) for source, sent in messages]
-                start = bucket.stop
+        for variable, parts in zip(order, layout, strict=True):
+            self.steps.append(Step(variable, range(len(self.buckets), len(self.buckets) + len(parts))))
+            for part in parts:
+                values, penalty = self._added_up(part.tables, part.scope, len(network.measures))
+                inputs = [(message.source, self._shape(part.scope, message.scope)) for message in part.messages]
+                stop = start + penalty.size
+                if len(part.scope) == 1:
+                    self._roots.append(len(self.buckets))
+                self.buckets.append(Bucket(part.scope[:-1], start, stop, penalty.shape, inputs))
                 costs.append(values.reshape(len(values), -1))
                 penalties.append(penalty.reshape(-1))
-                if len(scope) > 1:
-                    arrived[self._position[scope[-2]]].append((len(self.buckets), scope[:-1]))
-                else:
-                    self._roots.append(len(self.buckets))
-                self.buckets.append(bucket)
-            self.steps.append(Step(variable, range(first, len(self.buckets))))
+                start = stop
         self._costs = np.concatenate(costs, axis=1)
         self._penalties = np.concatenate(penalties)
         self._starts = np.array([bucket.start for bucket in self.buckets], dtype=np.int64)
         strides = [
-            (index, variable, math.prod(bucket.shape[axis + 1 :]))
+            (index, variable, math.prod(self.buckets[index].shape[axis + 1 :]))
             for step in self.steps
             for index in step.buckets
-            for bucket in (self.buckets[index],)
-            for axis, variable in enumerate((*bucket.scope, step.variable))
-            if bucket.shape[axis] > 1
+            for axis, variable in enumerate((*self.buckets[index].scope, step.variable))
+            if self.buckets[index].shape[axis] > 1
         ]
         # Where an assignment's costs are: in each bucket at the sum of its states times these strides.
         self._stride_of, self._strided, self._strides = np.array(strides, dtype=np.int64).reshape(-1, 3).T
 
     def _mini_buckets(
-        self, variable: int, tables: list[Table], messages: list[tuple[int, tuple[int, ...]]]
-    ) -> list[tuple[list[Table], list[tuple[int, tuple[int, ...]]]]]:
+        self, variable: int, tables: list[Table], messages: list[_Message]
+    ) -> list[tuple[list[Table], list[_Message]]]:
         """Divide what a variable occurs in so that no sum is too large; mostly into one part."""
-        if (
-            self._entries({variable}.union(*(t.scope for t in tables), *(scope for _, scope in messages)))
-            <= self._largest
-        ):
+        pieces: list[Table | _Message] = [*tables, *messages]
+        if self._entries({variable}.union(*(piece.scope for piece in pieces))) <= self._largest:
             return [(tables, messages)]
-        pieces: list[tuple[set[int], Literal["table", "message"], int]] = []
-        pieces += [(set(table.scope), "table", index) for index, table in enumerate(tables)]
-        pieces += [(set(scope), "message", index) for index, (_, scope) in enumerate(messages)]
-        parts: list[tuple[set[int], list[Table], list[tuple[int, tuple[int, ...]]]]] = []
-        for scope, kind, index in sorted(pieces, key=lambda piece: -self._entries(piece[0])):
-            fitting = (part for part in parts if self._entries(part[0] | scope) <= self._largest)
-            part = min(fitting, key=lambda one: self._entries(one[0] | scope), default=None)
-            if part is None:
-                part = ({variable}, [], [])
-                parts.append(part)
-            part[0].update(scope)
-            if kind == "table":
-                part[1].append(tables[index])
-            else:
-                part[2].append(messages[index])
-        return [(own, arrived) for _, own, arrived in parts]
+        parts: list[tuple[set[int], list[Table | _Message]]] = []
+        for piece in sorted(pieces, key=lambda one: -self._entries(one.scope)):
+            joined = [(self._entries(scope.union(piece.scope)), index) for index, (scope, _) in enumerate(parts)]
+            entries, index = min(joined, default=(math.inf, 0))
+            if entries > self._largest:
+                index = len(parts)
+                parts.append(({variable}, []))
+            parts[index][0].update(piece.scope)
+            parts[index][1].append(piece)
+        return [
+            ([one for one in part if isinstance(one, Table)], [one for one in part if isinstance(one, _Message)])
+            for _, part in parts
+        ]
 
     def _entries(self, scope: Iterable[int]) -> float:
         return math.prod(float(self.sizes[variable]) for variable in scope)

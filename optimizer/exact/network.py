@@ -219,7 +219,7 @@ class PlacementNetwork:
         """Of the table over a producer's states and its targets'."""
         _, precisions = self._with_precision(group.producer)
         rows = (group.producer, *group.targets)
-        return precisions.stop * math.prod(len(self._on[row]) for row in rows)
+        return int(precisions.stop) * math.prod(len(self._on[row]) for row in rows)
 
     def _has_union(self, group: Transfers) -> bool:
         """Whether auxiliary variables for the set of destinations are worth their while."""
