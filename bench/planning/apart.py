@@ -21,6 +21,9 @@ T = TypeVar("T")
 Begin = Callable[[], None]
 """What a measured function calls when its preparations are done and the time limit starts to count."""
 
+MOST_MEMORY_BYTES = 8 * 2**30
+"""Address space of a measured process, so that one that grows without end fails before it takes the machine's."""
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -91,6 +94,9 @@ def run_apart(function: Callable[..., T], *arguments: Any, limit_seconds: float 
 
 def _main(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MOST_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MOST_MEMORY_BYTES)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
     def begin() -> None:
         sender.send(("begin", time.process_time()))

@@ -40,17 +40,24 @@ class CaseResult:
     """All methods on one case.
 
     Attributes:
-        timings: by method.
-        plan: the exact method's; ``None`` where it was stopped.
+        timings: by method; those that failed in the first run are missing.
+        plan: the exact method's; ``None`` where it was stopped or failed.
+        failures: what went wrong, in words: a method failed, or disagrees with the exact one.
     """
 
     case: Case
     timings: Mapping[Method, Timing]
     plan: Measured | None
+    failures: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the exact method found its optimum."""
+        return "exact" in self.timings and not self.timings["exact"].stopped
 
     def ratio(self, method: Method) -> float | None:
         """How many times as much processor time as the exact method another takes; ``None`` if not measured."""
-        if method not in self.timings or self.timings["exact"].stopped:
+        if method not in self.timings or not self.finished:
             return None
         return self.timings[method].processor_seconds / self.timings["exact"].processor_seconds
 
@@ -83,46 +90,46 @@ def timing(runs: Sequence[Ended[Measured] | Stopped]) -> Timing:
     )
 
 
-def require_equal(name: str, method: Method, found: Measured, exact: Measured) -> None:
+def require_equal(method: Method, found: Measured, exact: Measured) -> None:
     """See that another method found the exact one's optimum.
 
     Raises:
         InternalError: it did not.
     """
     if found.status != exact.status or exact.status == "feasible":
-        raise InternalError(f"{name}: exact ends {exact.status!r}, {method} ends {found.status!r}")
+        raise InternalError(f"exact ends {exact.status!r}, {method} ends {found.status!r}")
     if exact.normalization is None or found.normalization is None:
         return
     ours, theirs = exact.normalization, found.normalization
-    _require_close(name, method, "the least latency", ours.latency_min, theirs.latency_min, 0.0)
-    _require_close(name, method, "the least energy", ours.energy_min, theirs.energy_min, 0.0)
-    _require_close(name, method, "the objective", exact.objective, found.objective, RELATIVE_TOLERANCE)
+    _require_close(method, "the least latency", ours.latency_min, theirs.latency_min, 0.0)
+    _require_close(method, "the least energy", ours.energy_min, theirs.energy_min, 0.0)
+    _require_close(method, "the objective", exact.objective, found.objective, RELATIVE_TOLERANCE)
 
 
-def _require_close(
-    name: str, method: Method, what: str, exact: float | None, found: float | None, absolute: float
-) -> None:
+def _require_close(method: Method, what: str, exact: float | None, found: float | None, absolute: float) -> None:
     if exact is None or found is None or not math.isclose(exact, found, rel_tol=RELATIVE_TOLERANCE, abs_tol=absolute):
-        raise InternalError(f"{name}: methods disagree on {what}: exact {exact!r}, {method} {found!r}")
+        raise InternalError(f"methods disagree on {what}: exact {exact!r}, {method} {found!r}")
 
 
 def summary(results: Results) -> dict[str, Any]:
     """The run as one JSON object; headline figures are ``null`` where their cases were not measured.
 
-    ``unfinished`` names the cases on which the exact method itself was stopped: their seconds are lower bounds.
+    ``unfinished`` names the cases on which the exact method itself was stopped or failed; a headline figure of such a
+    case is ``null``.
     """
-    literal = _of(results, "literal_6_servers")
-    int8, large = (_of(results, figure) for figure in ("650x3_int8", "5000x32"))
-    peaks = [one.timings["exact"].peak_memory_bytes or 0 for one in results.cases]
+    six = next(iter(_of(results, "literal_6_servers")), None)
+    literal = None if six is None else six.timings.get("literal")
+    peaks = [one.timings["exact"].peak_memory_bytes or 0 for one in results.cases if one.finished]
     return {
-        "ratio_literal_6_servers": literal[0].ratio("literal") if literal else None,
-        "ratio_literal_6_servers_is_lower_bound": literal[0].timings["literal"].stopped if literal else None,
-        "ratio_ilp_6_servers": literal[0].ratio("ilp") if literal else None,
-        "seconds_650x3_int8": max((one.timings["exact"].seconds for one in int8), default=None),
-        "seconds_5000x32": max((one.timings["exact"].seconds for one in large), default=None),
+        "ratio_literal_6_servers": six and six.ratio("literal"),
+        "ratio_literal_6_servers_is_lower_bound": literal and literal.stopped,
+        "ratio_ilp_6_servers": six and six.ratio("ilp"),
+        "seconds_650x3_int8": _slowest(_of(results, "650x3_int8")),
+        "seconds_5000x32": _slowest(_of(results, "5000x32")),
         "seconds_components_1850": None if results.quick else results.components.seconds,
         "peak_memory_bytes": max(peaks, default=None),
-        "unfinished": [one.case.name for one in results.cases if one.timings["exact"].stopped],
+        "unfinished": [one.case.name for one in results.cases if not one.finished],
+        "failures": [failure for one in results.cases for failure in one.failures],
         "quick": results.quick,
         "cases": [_case(one) for one in results.cases],
     }
@@ -130,6 +137,12 @@ def summary(results: Results) -> dict[str, Any]:
 
 def _of(results: Results, figure: str) -> list[CaseResult]:
     return [one for one in results.cases if one.case.figure == figure]
+
+
+def _slowest(cases: Sequence[CaseResult]) -> float | None:
+    if not all(one.finished for one in cases):
+        return None
+    return max((one.timings["exact"].seconds for one in cases), default=None)
 
 
 def _case(one: CaseResult) -> dict[str, Any]:

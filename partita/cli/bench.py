@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import InvalidArgumentError
+from core.errors import InternalError, InvalidArgumentError
 from partita import units
 from partita.cli.options import AsJson
 from partita.cli.output import out, print_json, progress_bar, table
@@ -73,6 +73,8 @@ def planning(
         from bench.planning.picture import draw
 
         draw(results, picture)
+    if figures["failures"]:
+        raise InternalError("; ".join(figures["failures"]))
 
 
 def _require_writable(picture: Path) -> None:
@@ -86,13 +88,13 @@ def _require_writable(picture: Path) -> None:
 def _show(results: "Results", figures: dict[str, Any]) -> None:
     shown = table("case", ">layers", ">exact", ">ilp", ">literal", ">ilp / exact", ">literal / exact", ">memory")
     for one in results.cases:
-        exact = one.timings["exact"]
+        exact = one.timings.get("exact")
         shown.add_row(
             one.case.name,
             "–" if one.plan is None else str(one.plan.layers),
             *(_seconds(one.timings.get(method)) for method in ("exact", "ilp", "literal")),
             *(_ratio(one, method) for method in ("ilp", "literal")),
-            units.byte_count(exact.peak_memory_bytes),
+            units.byte_count(None if exact is None else exact.peak_memory_bytes),
         )
     out.print(shown)
     layers = "200" if results.quick else "1,850"

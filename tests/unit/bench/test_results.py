@@ -53,12 +53,23 @@ def test_headline_figures() -> None:
 
 def test_an_exact_method_that_was_stopped_is_named_and_has_no_ratio() -> None:
     stopped = Timing(600.0, 590.0, 1, None, True)
-    one = CaseResult(Case("E", make, BOTH), {"exact": stopped, "ilp": Timing(1.0, 1.0, 3, 5)}, None)
+    one = CaseResult(Case("E", make, BOTH, "5000x32"), {"exact": stopped, "ilp": Timing(1.0, 1.0, 3, 5)}, None)
     figures = summary(replace(results(), cases=[one]))
     assert figures["unfinished"] == ["E"]
+    assert figures["seconds_5000x32"] is None
     assert figures["cases"][0]["ratio_ilp"] is None
     assert figures["cases"][0]["status"] is None
     assert figures["cases"][0]["methods"]["exact"]["stopped"] is True
+
+
+def test_a_failure_is_told_and_loses_nothing_else(tmp_path) -> None:
+    failed = CaseResult(Case("F", make, BOTH), {}, None, ("F, exact: out of memory",))
+    found = replace(results(), cases=[*results().cases, failed])
+    figures = summary(found)
+    assert figures["failures"] == ["F, exact: out of memory"]
+    assert figures["unfinished"] == ["F"]
+    assert figures["seconds_5000x32"] == 2.0
+    draw(found, tmp_path / "times.png")
 
 
 def test_small_stand_ins_give_no_headline_figures() -> None:
@@ -92,15 +103,15 @@ def test_timings_are_medians_and_keep_the_largest_memory() -> None:
 )
 def test_methods_that_disagree_fail_the_bench(other, message) -> None:
     with pytest.raises(InternalError, match=message):
-        require_equal("case", "ilp", other, PLAN)
+        require_equal("ilp", other, PLAN)
 
 
 def test_methods_that_agree_pass() -> None:
-    require_equal("case", "ilp", replace(PLAN, objective=0.25 + 1e-8), PLAN)
+    require_equal("ilp", replace(PLAN, objective=0.25 + 1e-8), PLAN)
     nothing = replace(PLAN, status="infeasible", objective=None, normalization=None)
-    require_equal("case", "literal", nothing, nothing)
+    require_equal("literal", nothing, nothing)
     with pytest.raises(InternalError, match="feasible"):
-        require_equal("case", "ilp", replace(PLAN, status="feasible"), replace(PLAN, status="feasible"))
+        require_equal("ilp", replace(PLAN, status="feasible"), replace(PLAN, status="feasible"))
 
 
 def test_the_picture_shows_every_case(tmp_path) -> None:

@@ -1,16 +1,19 @@
 import json
 import math
+import os
 import subprocess
 import sys
 from functools import partial
 
 import pytest
 
-from bench.planning.cases import ALL, Case, file_case
+from bench.planning.cases import ALL, BOTH, Case, file_case
 from bench.planning.generator import branched, chain
+from bench.planning.results import summary
 from bench.planning.run import run
 from core.documents import dumps
 from core.errors import InvalidDocumentError
+from core.problem import Problem
 
 
 def partita(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,6 +32,7 @@ def test_the_quick_bench_measures_every_method_and_draws(tmp_path) -> None:
     assert {method for case in figures["cases"] for method in case["methods"]} == {"exact", "ilp", "literal"}
     assert all(case["status"] == "optimal" for case in figures["cases"])
     assert figures["peak_memory_bytes"] > 1e6
+    assert figures["failures"] == []
     assert "components" in done.stderr
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
@@ -52,6 +56,18 @@ def test_a_file_that_is_no_problem_is_refused_by_name(tmp_path) -> None:
     path.write_text("[]")
     with pytest.raises(InvalidDocumentError, match=r"other\.json: \$: expected an object"):
         file_case(path)
+
+
+def wrong(layers: int) -> Problem:
+    """Another problem in every process: its methods cannot agree."""
+    return chain(layers, 2, seed=os.getpid())
+
+
+def test_disagreeing_methods_are_told() -> None:
+    results = run([Case("wrong", partial(wrong, 8), BOTH)], literal_limit=1.0, quick=True)
+    (failure,) = summary(results)["failures"]
+    assert failure.startswith("wrong, ilp: methods disagree on the least latency")
+    assert results.cases[0].timings.keys() == {"exact"}
 
 
 def test_a_literal_program_that_is_stopped_gives_a_lower_bound() -> None:
