@@ -118,7 +118,7 @@ class ExactMethod:
         placement = self._placement
         if noise_limit not in self._prepared:
             network, noise, settled = placement.network, None, True
-            if noise_limit is not None and placement.precision:
+            if noise_limit is not None:
                 noise = NoiseLimit(self._problem.noise, placement.precision, noise_limit)
                 network, settled = noise.imposed(network, [np.arange(size) for size in network.sizes])
             self._prepared[noise_limit] = _Prepared(network, Elimination(network), noise, settled)

@@ -30,8 +30,10 @@ class NoiseLimit:
         self._allowed = limit + TOLERANCE * abs(limit)
         self._variables = np.array(list(precision.values()), dtype=np.int64)
         column = {name: index for index, name in enumerate(precision)}
-        terms = [term for term in noise.terms if column.keys() >= set(term.layers)] if noise else []
-        self._intercept = noise.intercept if noise else 0.0
+        known = [term for term in noise.terms if column.keys() >= set(term.layers)] if noise else []
+        terms = [term for term in known if term.layers]
+        # A term of no layers counts, as the intercept does, as soon as any layer is int8.
+        self._intercept = (noise.intercept if noise else 0.0) + sum(t.coefficient for t in known if not t.layers)
         self._coefficients = np.array([term.coefficient for term in terms], dtype=float)
         self._members: Flags = np.zeros((len(terms), len(column)), dtype=bool)
         for row, term in enumerate(terms):

@@ -13,7 +13,7 @@ SMALL = 1e6
 
 
 def elimination_order(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]]) -> list[int]:
-    """Order all variables of more than one state, by least fill, or least table where that gives smaller tables.
+    """Order all variables that occur in a scope and have several states, by least fill, or least table where that gives smaller tables.
 
     Least fill eliminates what joins the fewest pairs of its neighbours, least table what makes the smallest table.
     Of the orders that make the same tables, one is returned that finishes a part of the graph before it begins
@@ -38,7 +38,8 @@ def _greedy(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], key: Key) -
     logarithms = [math.log(size) for size in sizes]
     for variable, others in enumerate(neighbours):
         others.discard(variable)
-    heap = [(key(variable, neighbours, logarithms), variable) for variable, size in enumerate(sizes) if size > 1]
+    present = {variable for scope in scopes for variable in scope if sizes[variable] > 1}
+    heap = [(key(variable, neighbours, logarithms), variable) for variable in present]
     heapq.heapify(heap)
     position: dict[int, int] = {}
     entries = 0.0
