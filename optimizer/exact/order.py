@@ -13,7 +13,7 @@ SMALL = 1e6
 
 
 def elimination_order(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]]) -> list[int]:
-    """Order all variables that occur in a scope and have several states, by least fill, or least table where that gives smaller tables.
+    """Order all variables that occur in a scope and have several states by least fill or least table, as is smaller.
 
     Least fill eliminates what joins the fewest pairs of its neighbours, least table what makes the smallest table.
     Of the orders that make the same tables, one is returned that finishes a part of the graph before it begins

@@ -58,6 +58,10 @@ class Capped:
         """The caps with slack for rounding."""
         return self.caps + TOLERANCE * np.abs(self.caps)
 
+    def value(self, measured: Numbers) -> float:
+        """The goal of an assignment's measures; infinite if it is impossible."""
+        return float(self.goal @ measured) if np.isfinite(measured).all() else math.inf
+
     def weighting(self, multipliers: Numbers) -> Numbers:
         """The goal with multiples of the capped measures added."""
         weights = self.goal.copy()
@@ -97,7 +101,7 @@ class Incumbent:
         if self._noise is not None:
             states = self._noise.mended(states)
         measured = self._measure(states)
-        value = float(self._problem.goal @ measured)
+        value = self._problem.value(measured)
         better = value < self.value or (self.states is None and value <= self.value)
         if better and (measured[self._problem.rows] <= self._problem.allowed).all():
             self.value, self.states = value, states
@@ -174,8 +178,8 @@ class Region:
         return self._whole(self._best_seen())
 
     def _best_seen(self) -> Integers:
-        weighting = self._problem.weighting(self.multipliers)
-        return min(self._seen, key=lambda one: float(weighting @ one[1]))[0]
+        weighted = Capped(self._problem.weighting(self.multipliers), self._problem.rows, self._problem.caps)
+        return min(self._seen, key=lambda one: weighted.value(one[1]))[0]
 
     def _whole(self, states: Integers) -> Integers:
         return np.array([left[state] for left, state in zip(self.states, states, strict=True)])
@@ -218,7 +222,7 @@ class Region:
         for states in self._elimination.best(eliminated):
             measured = self._elimination.measure(states)
             self._seen.append((states, measured))
-            value = float(problem.goal @ measured)
+            value = problem.value(measured)
             if value <= incumbent.value and (measured[problem.rows] <= allowed).all():
                 incumbent.offer(self._whole(states))
 
@@ -227,10 +231,14 @@ class Region:
         problem = self._problem
         if not self._seen:
             self._look()
-        planes = CuttingPlanes(problem.caps, max(abs(float(problem.goal @ measured)) for _, measured in self._seen))
+        possible = [measured for _, measured in self._seen if np.isfinite(measured).all()]
+        if not possible:
+            return
+        planes = CuttingPlanes(problem.caps, max(abs(problem.value(measured)) for measured in possible))
         for _ in range(ROUNDS):
             for _, measured in self._seen:
-                planes.add(float(problem.goal @ measured), measured[problem.rows])
+                if np.isfinite(measured).all():
+                    planes.add(problem.value(measured), measured[problem.rows])
             proposed, highest = planes.propose()
             # Several at a time cost little more, and the best is often short of what the planes propose.
             tried = self.multipliers + np.array(STEPS)[:, None] * (proposed - self.multipliers)
