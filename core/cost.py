@@ -3,7 +3,8 @@
 With x_ik = 1 where layer i runs on server k, q_i = 1 where it is int8, and y_tkh = 1 where tensor t goes from k to h
 (once, however many consumers wait there), thesis chapter 4 has
 
-- latency T = Σ_ik x_ik f̂_k(i, q_i) + Σ_tkh y_tkh (bytes_t (1 − (1 − 1/α) q_source(t)) / throughput_kh + rtt_kh),
+- latency T = Σ_ik x_ik f̂_k(i, q_i) + Σ_tkh y_tkh g_kh(bytes_t (1 − (1 − 1/α) q_source(t))), where g_kh(b) are the
+  seconds of ``core.problem.Link``: b / throughput_kh + rtt_kh, or interpolated between measured sizes,
 - energy E = Σ_k P^c_k T^c_k + P^self_k T^x_kk + P^tx_k Σ_{h≠k} T^x_kh, by the seconds of each server and link,
 - memory m_k = Σ_i x_ik weight_i (1 − (1 − 1/α) q_i),
 - noise η(q), the polynomial of ``core.problem.NoiseModel``.
@@ -46,14 +47,17 @@ class Transfers:
     Attributes:
         producer: row of the layer that makes them.
         targets: rows of the distinct layers that wait for them, in topological order.
-        byte_count: their sizes added up, for a producer in float.
-        tensors: how many there are.
+        sizes: bytes of each, for a producer in float.
     """
 
     producer: int
     targets: tuple[int, ...]
-    byte_count: int
-    tensors: int
+    sizes: tuple[int, ...]
+
+    @property
+    def tensors(self) -> int:
+        """How many there are."""
+        return len(self.sizes)
 
 
 class CostTables:
@@ -62,13 +66,18 @@ class CostTables:
     Rows are the model's layers in their order, then the generator and the receiver; columns are the problem's
     servers in theirs; the last axis, of two, is float and int8.
 
+    The seconds to send a tensor of b bytes over a link are piecewise linear in b: a sum, for each link with its own
+    weights, of the basis functions 1, b and max(0, b − knot) for every knot of any link. What groups, cuts or plans
+    send can therefore be added up before it is weighed.
+
     Attributes:
         rows: name → row.
         seconds: rows × servers × 2: of computing; infinite where the layer may not run.
         weight_bytes: rows × 2.
         transfers: what is sent, of which tensors that nobody waits for are no part.
-        seconds_per_byte: servers × servers: of sending; 0 where no link is.
-        seconds_per_tensor: servers × servers: round-trip times; 0 where no link is.
+        basis: transfers × 2 × basis functions: their values, summed over the tensors of each group.
+        seconds_per_basis: servers × basis functions × servers: weights of the links; 0 where no link is. Those of the
+            first basis function are the round-trip times.
         missing: servers × servers: pairs between which nothing can be sent.
         compute_watts: by server.
         transmit_watts: servers × servers: power of the first while it sends to the second.
@@ -96,18 +105,24 @@ class CostTables:
         targets = [(index, row) for index, group in enumerate(self.transfers) for row in group.targets]
         self._group_of, self._target_of = np.array(targets, dtype=np.int64).reshape(-1, 2).T
         self._producers = np.array([group.producer for group in self.transfers], dtype=np.int64)
-        self._byte_counts = np.array([group.byte_count for group in self.transfers], dtype=float)
-        self._tensor_counts = np.array([group.tensors for group in self.transfers], dtype=float)
+        self.basis = self._basis_values()
+        self._index = {(group.producer, group.targets): index for index, group in enumerate(self.transfers)}
 
     def _read_links(self) -> None:
         problem, columns = self._problem, self._columns
         count = len(columns)
-        self.seconds_per_byte, self.seconds_per_tensor = np.zeros((count, count)), np.zeros((count, count))
+        bends = sorted({bytes_ for link in problem.links for bytes_, _ in link.knots[1:]})
+        self._bends = np.array(bends)
+        self.seconds_per_basis = np.zeros((count, 2 + len(bends), count))
+        position = {bytes_: 2 + index for index, bytes_ in enumerate(bends)}
         self.missing: Flags = ~np.eye(count, dtype=bool)
         for link in problem.links:
             pair = columns[link.source], columns[link.target]
-            self.seconds_per_tensor[pair] = link.seconds(0.0)
-            self.seconds_per_byte[pair] = 1 / link.bytes_per_second
+            knots = np.array(link.knots)
+            slopes = np.append(np.diff(knots[:, 1]) / np.diff(knots[:, 0]), 1 / link.bytes_per_second)
+            weights = self.seconds_per_basis[pair[0], :, pair[1]]
+            weights[:2] = link.rtt_seconds, slopes[0]
+            weights[[position[bytes_] for bytes_, _ in link.knots[1:]]] = np.diff(slopes)
             self.missing[pair] = False
         self.compute_watts = np.array([server.compute_watts for server in problem.servers])
         self.transmit_watts = np.repeat([[server.transmit_watts] for server in problem.servers], count, axis=1)
@@ -121,16 +136,24 @@ class CostTables:
             if tensor.targets:
                 groups[tensor.producer, tuple(sorted(tensor.targets, key=position.__getitem__))].append(tensor.bytes)
         return tuple(
-            Transfers(self.rows[producer], tuple(map(self.rows.__getitem__, targets)), sum(sizes), len(sizes))
+            Transfers(self.rows[producer], tuple(map(self.rows.__getitem__, targets)), tuple(sizes))
             for (producer, targets), sizes in groups.items()
         )
 
+    def _basis_values(self) -> Numbers:
+        group_of = np.repeat(np.arange(len(self.transfers)), [group.tensors for group in self.transfers])
+        sizes = np.array([size for group in self.transfers for size in group.sizes], dtype=float)
+        values = np.zeros((len(self.transfers), 2, 2 + len(self._bends)))
+        for precision, factor in enumerate(self.factors):
+            of_each = (np.ones_like(sizes), sizes * factor, *np.maximum(0.0, sizes * factor - self._bends[:, None]))
+            for index, column in enumerate(of_each):
+                values[:, precision, index] = np.bincount(group_of, column, len(self.transfers))
+        return values
+
     def transfer_seconds(self, group: Transfers) -> Numbers:
         """Seconds to send a group from each server (axis 0), made in float or int8 (axis 1), to each (axis 2)."""
-        return (
-            group.byte_count * self.factors[:, None] * self.seconds_per_byte[:, None]
-            + group.tensors * self.seconds_per_tensor[:, None]
-        )
+        seconds: Numbers = self.basis[self._index[group.producer, group.targets]] @ self.seconds_per_basis
+        return seconds
 
     def predict(self, placement: Mapping[str, str], quantized: Collection[str]) -> Prediction | None:
         """See the module's ``predict``."""
@@ -147,11 +170,8 @@ class CostTables:
         source = where[self._producers[group]]
         if self.missing[source, target].any():
             return None
-        byte_counts = self._byte_counts[group] * self.factors[chosen[self._producers[group]]]
-        sending = (
-            byte_counts * self.seconds_per_byte[source, target]
-            + self._tensor_counts[group] * self.seconds_per_tensor[source, target]
-        )
+        weights = self.seconds_per_basis[source, :, target]
+        sending = (self.basis[group, chosen[self._producers[group]]] * weights).sum(axis=1)
         joules = computing * self.compute_watts
         joules += np.bincount(source, sending * self.transmit_watts[source, target], count)
         noise = self._problem.noise

@@ -1,8 +1,10 @@
 """A planning problem: everything the Optimizer needs to know, and the format ``partita/problem@1``."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from core.errors import InvalidDocumentError
@@ -37,22 +39,60 @@ class Server:
 
 @dataclass(frozen=True)
 class Link:
-    """An ordered pair of servers: ``bytes_per_second`` and ``rtt_seconds`` from source to target."""
+    """An ordered pair of servers, and what sending from the first to the second takes.
+
+    Attributes:
+        source: the sending server.
+        target: the receiving server.
+        bytes_per_second: throughput, without ``seconds_by_bytes`` at all sizes, else beyond the largest of them.
+        rtt_seconds: round-trip time, which is what a tensor of no bytes takes.
+        seconds_by_bytes: pairs (bytes, seconds), both increasing: what was measured at several sizes, one round trip
+            included. Times between are interpolated linearly, below the first pair from (0, ``rtt_seconds``), and
+            beyond the last pair each further byte takes 1 / ``bytes_per_second``. Over distance the time of a transfer
+            is not bytes / throughput: a connection takes round trips to reach its throughput.
+    """
 
     source: str
     target: str
     bytes_per_second: float
     rtt_seconds: float
+    seconds_by_bytes: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
+        name = f"link {self.source} → {self.target}"
         if self.bytes_per_second <= 0 or self.rtt_seconds < 0:
-            raise InvalidDocumentError(
-                f"link {self.source} → {self.target} needs bytes_per_second > 0 and rtt_seconds ≥ 0"
-            )
+            raise InvalidDocumentError(f"{name} needs bytes_per_second > 0 and rtt_seconds ≥ 0")
+        for pair in self.seconds_by_bytes or ():
+            if len(pair) != 2:
+                raise InvalidDocumentError(f"{name}: seconds_by_bytes holds pairs [bytes, seconds], not {list(pair)}")
+        for (fewer, sooner), (more, later) in pairwise(self.knots):
+            if more <= fewer or later < sooner:
+                raise InvalidDocumentError(
+                    f"{name}: seconds_by_bytes goes from {fewer:g} bytes in {sooner:g} s to {more:g} bytes in "
+                    f"{later:g} s; bytes and seconds must increase, from 0 bytes in rtt_seconds on"
+                )
+
+    @cached_property
+    def knots(self) -> tuple[tuple[float, float], ...]:
+        """Bytes and seconds between which times are linear, (0, ``rtt_seconds``) first."""
+        return (0.0, self.rtt_seconds), *((pair[0], pair[1]) for pair in self.seconds_by_bytes or ())
 
     def seconds(self, byte_count: float) -> float:
-        """Time to send ``byte_count`` bytes: bytes / throughput + round trip (thesis eq. 4.2.2)."""
-        return byte_count / self.bytes_per_second + self.rtt_seconds
+        """Time to send ``byte_count`` bytes.
+
+        Without ``seconds_by_bytes``: bytes / throughput + round trip (thesis eq. 4.2.2).
+        """
+        knots = self.knots
+        after = bisect_right(knots, byte_count, key=_bytes)
+        fewer, sooner = knots[after - 1]
+        if after == len(knots):
+            return (byte_count - fewer) / self.bytes_per_second + sooner
+        more, later = knots[after]
+        return (byte_count - fewer) * (later - sooner) / (more - fewer) + sooner
+
+
+def _bytes(knot: tuple[float, float]) -> float:
+    return knot[0]
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,11 @@ class Cuts:
         possible = self._may_begin[first] & self._may_end[on]
         columns = {"generator": np.zeros_like(on), "first": np.full_like(on, first), "second": on}
         for source, targets, arrive in self._routes(first, seconds):
-            byte_count, tensors = self._sent[source, targets]
+            sent = self._sent[source, targets]
             pair = columns[source], np.zeros_like(on) if arrive == "device" else columns[arrive]
-            spent = (
-                byte_count * self._costs.seconds_per_byte[pair][:, None]
-                + tensors * self._costs.seconds_per_tensor[pair][:, None]
-            )
-            possible = possible & ~(self._costs.missing[pair][:, None] & (tensors > 0.5))
+            spent = self._costs.seconds_per_basis[pair[0], :, pair[1]] @ sent
+            # The first basis function counts the tensors.
+            possible = possible & ~(self._costs.missing[pair][:, None] & (sent[0] > 0.5))
             latency = latency + spent
             loads[pair[0], np.arange(len(on))] += np.where((pair[0] != pair[1])[:, None], spent, 0.0)
             sending = spent * self._costs.transmit_watts[pair][:, None]
@@ -118,8 +116,8 @@ class Cuts:
 
     def _count_transfers(
         self, position: dict[int, int], chosen: Integers
-    ) -> dict[tuple[Source, tuple[Target, ...]], tuple[Numbers, Numbers]]:
-        """Bytes and tensors that go from a source to any of some targets, by position of the cut."""
+    ) -> dict[tuple[Source, tuple[Target, ...]], Numbers]:
+        """What goes from a source to any of some targets, in basis functions of its seconds × positions of the cut."""
         groups, end = self._costs.transfers, self._count
         # The generator is before every cut and no layer; positions beyond the order stand for "no layer".
         made = np.array([position.get(group.producer, -1) for group in groups], dtype=np.int64)
@@ -127,9 +125,8 @@ class Cuts:
         low = np.array([min(places, default=end) for places in reached], dtype=np.int64)
         high = np.array([max(places, default=-1) for places in reached], dtype=np.int64)
         received = np.array([len(places) < len(group.targets) for places, group in zip(reached, groups, strict=True)])
-        factors = self._costs.factors[np.where(made < 0, 0, np.append(chosen, 0)[made])]
-        byte_counts = np.array([float(group.byte_count) for group in groups]) * factors
-        tensors = np.array([float(group.tensors) for group in groups])
+        precisions = np.where(made < 0, 0, np.append(chosen, 0)[made])
+        basis = self._costs.basis[np.arange(len(groups)), precisions]
         generated, whole, none = made < 0, (np.zeros_like(made), np.full_like(made, end)), end + 1
         # First and last position of the cut at which a source makes a tensor, and at which a target needs it.
         sources: dict[Source, tuple[Integers, Integers]] = {
@@ -145,21 +142,23 @@ class Cuts:
             ("second", "device"): (whole[0], np.where(received, end, high)),
         }
         return {
-            (source, names): (
-                self._covering(np.maximum(begin, earliest), np.minimum(stop, latest), byte_counts),
-                self._covering(np.maximum(begin, earliest), np.minimum(stop, latest), tensors),
-            )
+            (source, names): self._covering(np.maximum(begin, earliest), np.minimum(stop, latest), basis)
             for source, (begin, stop) in sources.items()
             for names, (earliest, latest) in targets.items()
         }
 
     def _covering(self, low: Integers, high: Integers, values: Numbers) -> Numbers:
-        """Sum of the values whose interval of positions covers each position; low > high is an empty one."""
+        """Sums of the rows whose interval of positions covers each position; low > high is an empty one.
+
+        Returns:
+            Columns of ``values`` × positions.
+        """
         covered = low <= high
-        steps = np.zeros(self._count + 2)
+        steps = np.zeros((self._count + 2, values.shape[1]))
         np.add.at(steps, low[covered], values[covered])
         np.add.at(steps, high[covered] + 1, -values[covered])
-        return np.cumsum(steps)[:-1]
+        sums: Numbers = np.cumsum(steps, axis=0)[:-1].T
+        return sums
 
 
 def _sums(values: Numbers | Flags) -> Numbers:

@@ -126,7 +126,6 @@ class LiteralProgram:
         return pulp.lpSum(terms)
 
     def _transfer_seconds(self, servers: list[str]) -> dict[tuple[str, str], Expression]:
-        saved = 1 - 1 / self._problem.quantized_size_ratio
         found: dict[tuple[str, str], list[Expression]] = defaultdict(list)
         links = {(link.source, link.target): link for link in self._problem.links}
         for tensor in self._problem.model.tensors:
@@ -136,11 +135,9 @@ class LiteralProgram:
                     self._program += sent >= self._x[tensor.producer, source] + self._x[consumer, target] - 1
                 link = links.get((source, target))
                 if link is not None:
-                    seconds = tensor.bytes / link.bytes_per_second
-                    found[source, target].append(
-                        (seconds + link.rtt_seconds) * sent
-                        - seconds * saved * self._and_quantized(sent, tensor.producer)
-                    )
+                    seconds = link.seconds(tensor.bytes)
+                    saved = seconds - link.seconds(tensor.bytes / self._problem.quantized_size_ratio)
+                    found[source, target].append(seconds * sent - saved * self._and_quantized(sent, tensor.producer))
                 elif source != target:
                     self._program += sent == 0
         return {pair: pulp.lpSum(terms) for pair, terms in found.items()}

@@ -95,7 +95,7 @@ def contract(problem: Problem, keep: Sequence[Solution], most: int) -> Contracti
     feeders: list[set[int]] = [set() for _ in members]
     # Sending within a server counts in a plan's energy; where it is free, it need not be looked at.
     own = np.arange(len(servers))
-    free = not (costs.seconds_per_byte[own, own].any() or costs.seconds_per_tensor[own, own].any())
+    free = not costs.seconds_per_basis[own, :, own].any()
     for group in costs.transfers:
         sender = home[group.producer]
         targets = tuple(dict.fromkeys(home[row] for row in group.targets))
@@ -142,11 +142,12 @@ class _Joining:
         self._edges: list[dict[int, float]] = [defaultdict(float) for _ in range(count)]
         self._parents: list[set[int]] = [set() for _ in range(count)]
         linked = ~costs.missing & ~np.eye(len(problem.servers), dtype=bool)
-        per_byte = float(costs.seconds_per_byte[linked].mean()) if linked.any() else 0.0
-        per_tensor = float(costs.seconds_per_tensor[linked].mean()) if linked.any() else 0.0
-        for group in costs.transfers:
+        sources, targets = np.nonzero(linked)
+        per_basis = costs.seconds_per_basis[sources, :, targets].sum(axis=0) / max(1, len(sources))
+        per_tensor = float(per_basis[0])
+        for group, seconds in zip(costs.transfers, (costs.basis[:, 0] @ per_basis).tolist(), strict=True):
             for target in group.targets:
-                self._edges[group.producer][target] += group.byte_count * per_byte + group.tensors * per_tensor
+                self._edges[group.producer][target] += seconds
                 self._parents[target].add(group.producer)
         self._above = [0] * count
         for row in self._order:

@@ -1,8 +1,15 @@
 """The cost model against numbers worked by hand."""
 
+import itertools
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.cost import predict, violated_limit, weighted_objective
+from core.documents import decode, dumps, encode, loads
+from core.errors import InvalidDocumentError
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Normalization
 from core.problem import LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
@@ -92,3 +99,82 @@ def test_ranges_of_zero_count_as_zero() -> None:
     assert prediction is not None
     goal = problem(objective=Objective(0.5, 0.5))
     assert weighted_objective(goal, Normalization(0.7, 0.7, 0.4, 2.4), prediction) == pytest.approx(0.25)
+
+
+TABLE = ((1000.0, 0.05), (4000.0, 0.08))
+
+
+def test_a_table_of_times_is_interpolated_and_extrapolated_by_the_throughput() -> None:
+    link = Link("device", "edge", 1e4, 0.01, TABLE)
+    assert [link.seconds(size) for size in (0, 500, 1000, 2500, 4000, 5000)] == pytest.approx(
+        [0.01, 0.03, 0.05, 0.065, 0.08, 0.18]
+    )
+    assert Link("device", "edge", 1e4, 0.01).seconds(5000) == pytest.approx(0.51)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (((1000.0, 0.05), (1000.0, 0.08)), "1000 bytes in 0.05 s to 1000 bytes"),
+        (((1000.0, 0.05), (2000.0, 0.04)), "to 2000 bytes in 0.04 s"),
+        (((1000.0, 0.005),), "from 0 bytes in 0.01 s to 1000 bytes in 0.005 s"),
+        (((0.0, 0.01),), "bytes and seconds must increase"),
+        (((1000.0,),), r"pairs \[bytes, seconds\], not \[1000.0\]"),
+    ],
+)
+def test_a_table_that_does_not_increase_is_refused(table: tuple[tuple[float, ...], ...], words: str) -> None:
+    with pytest.raises(InvalidDocumentError, match="link device → edge") as error:
+        Link("device", "edge", 1e4, 0.01, table)
+    assert re.search(words, str(error.value))
+
+
+def test_tables_come_and_go_in_problem_files_and_old_files_mean_what_they_meant() -> None:
+    with_table = problem(links=(Link("device", "edge", 1e4, 0.01, TABLE), Link("edge", "device", 2e4, 0.02)))
+    assert loads(dumps(with_table), Problem) == with_table
+    old = encode(problem())
+    for link in old["links"]:
+        del link["seconds_by_bytes"]
+    assert decode(old, Problem) == problem()
+
+
+@given(
+    st.lists(
+        st.none() | st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 64)), max_size=4), min_size=2, max_size=6
+    ),
+    st.lists(st.integers(0, 9000), min_size=1, max_size=4),
+)
+def test_the_arrays_say_what_the_links_say(tables: list[list[tuple[int, int]] | None], sizes: list[int]) -> None:
+    names = [f"s{index}" for index in range(len(tables))]
+    links = tuple(
+        Link(
+            *(name, names[index - 1], 1e4, 0.125),
+            seconds_by_bytes=None if steps is None else tuple((size, 0.125 + ticks / 64) for size, ticks in _up(steps)),
+        )
+        for index, (name, steps) in enumerate(zip(names, tables, strict=True))
+    )
+    layers = (Layer("a", quantizable=True), Layer("b"))
+    tensors = (Tensor("x", 1, None, ("a",)), *(Tensor(f"t{n}", size, "a", ("b",)) for n, size in enumerate(sizes)))
+    given_times = {name: {"a": LayerTime(0.0), "b": LayerTime(0.0)} for name in names}
+    made = Problem(ModelGraph("m", layers, tensors), tuple(map(Server, names)), links, given_times)
+    [group] = [group for group in made.costs.transfers if group.tensors == len(sizes) and group.producer == 0]
+    seconds = made.costs.transfer_seconds(group)
+    for precision, factor in enumerate((1.0, 0.25)):
+        for source, target in itertools.product(names, names):
+            expected = [made.transfer_seconds(source, target, size * factor) or 0.0 for size in sizes]
+            found = seconds[names.index(source), precision, names.index(target)]
+            assert found == pytest.approx(sum(expected), rel=1e-9)
+
+
+def _up(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The steps with increasing sizes and times."""
+    return list(zip(sorted({size for size, _ in steps}), sorted(ticks for _, ticks in steps), strict=False))
+
+
+def test_a_prediction_takes_each_tensors_own_time_from_the_table() -> None:
+    with_table = problem(links=(Link("device", "edge", 1e4, 0.01, TABLE), Link("edge", "device", 2e4, 0.02)))
+    prediction = predict(with_table, {"a": "edge", "b": "edge", "c": "edge"}, ())
+    assert prediction is not None
+    assert prediction.latency_seconds == pytest.approx(0.07 + 0.05 + 200 / 2e4 + 0.02)
+    int8 = predict(with_table, {"a": "device", "b": "edge", "c": "edge"}, ("a",))
+    assert int8 is not None
+    assert int8.latency_seconds == pytest.approx(0.1 + 0.03 + 0.05 + 200 / 2e4 + 0.02)

@@ -89,8 +89,12 @@ def problems(
     )
     pairs = [(source, target) for source in names for target in names]
     listed = [pair for pair in pairs if draw(st.integers(0, 9)) >= (8 if pair[0] == pair[1] else 1)]
+    with_tables = draw(st.integers(0, 3)) == 0
     links = tuple(
-        Link(source, target, draw(st.sampled_from([32.0, 128.0, 512.0])), draw(eighths(0, 4)))
+        Link(
+            *(source, target, draw(st.sampled_from([32.0, 128.0, 512.0])), (rtt := draw(eighths(0, 4)))),
+            seconds_by_bytes=draw(st.none() | tables(rtt)) if with_tables else None,
+        )
         for source, target in listed
     )
     execution = {
@@ -112,6 +116,16 @@ def problems(
         ),
         quantized_size_ratio=draw(st.sampled_from([1.0, 2.0, 4.0])),
     )
+
+
+@st.composite
+def tables(draw: st.DrawFn, rtt_seconds: float) -> tuple[tuple[float, float], ...]:
+    """Measured times of a link: sizes and steps between them whose slopes are exact."""
+    pairs = [(0, rtt_seconds)]
+    for size in (16, 32, 64):
+        if draw(st.booleans()):
+            pairs.append((size, pairs[-1][1] + draw(eighths(0, 8)) * (size - pairs[-1][0]) / 16))
+    return tuple(pairs[1:])
 
 
 @st.composite
