@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core.problem import Link
-from core.profiles import ServerState
+from core.profiles import MeasuredLink, ServerState
 
 ROLES = ("device", "edge", "cloud")
 """What a server can be: where requests start and answers end, near it, or far away."""
@@ -59,4 +58,4 @@ class Cluster:
     """The servers that take part now and every link that was measured."""
 
     servers: tuple[ServerRecord, ...] = ()
-    links: tuple[Link, ...] = ()
+    links: tuple[MeasuredLink, ...] = ()

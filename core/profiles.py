@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.errors import InvalidDocumentError
 from core.graph import ModelGraph
 from core.problem import LayerTime, Link, NoiseModel
 from core.tensors import TensorSpec
 
 ActivationType = Literal["uint8", "int8"]
+
+TimingMethod = Literal["profiler", "layer-by-layer"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,14 @@ class RuntimeSettings:
         threads: processor threads of one model run.
         provider: ONNX Runtime execution provider.
         slowdown: emulates a slower machine: a run takes this many times its real time (1 is off).
+        timing: how layers are timed. ``profiler``: by the runtime's own, inside the whole model;
+            ``layer-by-layer``: each alone, for providers without a profiler, and for comparison.
     """
 
     threads: int = 1
     provider: str = "CPUExecutionProvider"
     slowdown: float = 1.0
+    timing: TimingMethod = "profiler"
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class NoiseFit:
     r2: float
     residual: float
     samples: int
+    confidence: float = 0.0
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,42 @@ class ModelProfile:
 
 
 @dataclass(frozen=True)
+class RunEnergy:
+    """Energy of one run of a model on a server.
+
+    Attributes:
+        joules: of the run.
+        watts: mean while running: of the whole processor or accelerator, what else runs there included.
+        source: read from the machine's own meters, or taken from its configuration.
+        meter: what was read, in words; empty where nothing was.
+        idle_watts: drawn just before, without the run; ``None`` where that was not measured.
+    """
+
+    joules: float
+    watts: float
+    source: Literal["measured", "declared"]
+    meter: str = ""
+    idle_watts: float | None = None
+
+
+@dataclass(frozen=True)
+class ProfilingPhase:
+    """Something that profiling does, and how long it takes.
+
+    Attributes:
+        subject: ``model``, ``links``, or the server whose layers are timed.
+        phase: what is done, in words.
+        seconds: how long it took.
+        now: whether it was done just now; else when the profile was made that is used again.
+    """
+
+    subject: str
+    phase: str
+    seconds: float
+    now: bool
+
+
+@dataclass(frozen=True)
 class ExecutionProfile:
     """Seconds of each layer of a model on one server, corrected to whole runs (design section 5).
 
@@ -118,6 +162,7 @@ class ExecutionProfile:
         whole_seconds: the whole float model, median.
         mixed_seconds: the model with all of V_Q in int8, median; ``None`` without V_Q.
         layer_sum_seconds: sum of the uncorrected float times, for comparison.
+        energy: of a run of the whole float model; ``None`` where the machine has no meter that can be read.
     """
 
     model: str
@@ -126,6 +171,7 @@ class ExecutionProfile:
     whole_seconds: float
     mixed_seconds: float | None
     layer_sum_seconds: float
+    energy: RunEnergy | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +198,9 @@ class ServerState:
         available_memory_bytes: memory free at the time of reading.
         load: processor load, 0 to 1.
         power: watts.
+        temperature_celsius: of the processor; ``None`` where it has no sensor that can be read.
+        drawn_watts: what the machine's own meters say it draws now; ``None`` where it has none.
+        battery_level: 0 to 1; ``None`` where there is no battery.
     """
 
     name: str
@@ -162,10 +211,41 @@ class ServerState:
     available_memory_bytes: int
     load: float
     power: Power
+    temperature_celsius: float | None = None
+    drawn_watts: float | None = None
+    battery_level: float | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredLink(Link):
+    """A link and how well it is known.
+
+    Attributes:
+        measured_at: when it was last measured, in seconds since 1970; 0 where that is not known.
+        spread: median deviation of measurements from the median at their size, as a share of it.
+    """
+
+    measured_at: float = 0.0
+    spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.measured_at < 0 or self.spread < 0:
+            raise InvalidDocumentError(f"link {self.source} → {self.target} has a negative measured_at or spread")
+
+    def differs(self, other: Link, share: float) -> bool:
+        """Whether another link's times are more than ``share`` off at any size that either was measured at."""
+        sizes = {size for link in (self, other) for size, _ in link.knots}
+        return any(abs(self.seconds(size) - other.seconds(size)) > share * self.seconds(size) for size in sizes)
+
+    @property
+    def link(self) -> Link:
+        """What planning needs of it."""
+        return Link(self.source, self.target, self.bytes_per_second, self.rtt_seconds, self.seconds_by_bytes)
 
 
 @dataclass(frozen=True)
 class NetworkGraph:
     """Measured links between servers."""
 
-    links: tuple[Link, ...] = ()
+    links: tuple[MeasuredLink, ...] = ()

@@ -93,15 +93,17 @@ class Deployer:
         """The profile made last of a model, where there is one."""
         return await self._profiling.stored_model_profile(model, model.settings) if model.settings else None
 
-    async def profile(self, model: str, settings: ModelProfilerSettings | None, progress: Progress) -> Profiles:
-        """Measure what is not known of a model on all complete servers.
+    async def profile(
+        self, model: str, settings: ModelProfilerSettings | None, progress: Progress, refresh: bool = False
+    ) -> Profiles:
+        """Measure what is not known of a model on all complete servers, or all of it anew to ``refresh`` it.
 
         Raises:
             NotFoundError: no such model.
             FailedPreconditionError: no complete set of servers.
         """
         servers = choose_servers(await self._registry.list_servers(), "", ())
-        return await self._profiles(self.records.model(model), settings, servers, progress)
+        return await self._profiles(self.records.model(model), settings, servers, progress, refresh)
 
     async def _profiles(
         self,
@@ -109,9 +111,10 @@ class Deployer:
         settings: ModelProfilerSettings | None,
         servers: Sequence[ServerRecord],
         progress: Progress,
+        refresh: bool = False,
     ) -> Profiles:
         used = settings or model.settings or ModelProfilerSettings()
-        profiles = await self._profiling.profiles(model, used, servers, progress)
+        profiles = await self._profiling.profiles(model, used, servers, progress, refresh)
         if model.settings != used:
             self.records.keep_model(replace(model, settings=used))
         return profiles

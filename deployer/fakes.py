@@ -11,8 +11,16 @@ from core.deployment import Component, DeploymentVersion, Division
 from core.errors import NotFoundError, PartitaError
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Plan
-from core.problem import LayerTime, Link, Problem, SolverOptions
-from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, Power, ServerState
+from core.problem import LayerTime, Problem, SolverOptions
+from core.profiles import (
+    ExecutionProfile,
+    MeasuredLink,
+    ModelProfile,
+    ModelProfilerSettings,
+    Power,
+    RunEnergy,
+    ServerState,
+)
 from core.progress import Progress
 from core.tensors import TensorSpec
 
@@ -78,24 +86,26 @@ class FakeCluster:
         active: device → version in force.
         failing: server → the error its calls raise.
         busiest: the most execution profiles that ran at once.
+        energies: server → what its meters say of a run.
     """
 
     servers: Sequence[ServerRecord]
-    links: tuple[Link, ...] = ()
+    links: tuple[MeasuredLink, ...] = ()
     calls: Counter[str] = field(default_factory=Counter)
     prepared: set[tuple[str, str, int]] = field(default_factory=set)
     active: dict[str, DeploymentVersion] = field(default_factory=dict)
     failing: dict[str, PartitaError] = field(default_factory=dict)
     busiest: int = 0
+    energies: dict[str, RunEnergy] = field(default_factory=dict)
     _running: int = 0
 
     async def list_servers(self) -> Cluster:
         """Servers and links."""
         return Cluster(tuple(self.servers), self.links)
 
-    async def report_links(self, links: Sequence[Link]) -> None:
-        """Take links in."""
-        self.links = (*self.links, *links)
+    async def report_links(self, links: Sequence[MeasuredLink]) -> None:
+        """Take links in; newer ones replace older ones."""
+        self.links = tuple({(link.source, link.target): link for link in (*self.links, *links)}.values())
 
     async def profile_model(
         self, model_hash: str, name: str, samples_hash: str, settings: ModelProfilerSettings, progress: Progress
@@ -153,13 +163,14 @@ class FakeNode:
         progress(0.5, "timing")
         self.cluster._running -= 1
         times = {layer.name: LayerTime(1.0) for layer in profile.graph.layers}
-        return ExecutionProfile(profile.model, self.server, times, 2.0, None, 2.0)
+        energy = self.cluster.energies.get(self.server)
+        return ExecutionProfile(profile.model, self.server, times, 2.0, None, 2.0, energy=energy)
 
-    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> Sequence[Link]:
+    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> Sequence[MeasuredLink]:
         """A megabyte a second to everybody."""
         await self._called("measure_links")
         progress(1.0, "measured")
-        return [Link(self.server, target, 1e6, 0.01) for target in targets]
+        return [MeasuredLink(self.server, target, 1e6, 0.01) for target in targets]
 
     async def prepare(self, version: DeploymentVersion, progress: Progress) -> None:
         """Load."""

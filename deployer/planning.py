@@ -91,7 +91,7 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
         servers=tuple(
             Server(
                 name=state.name,
-                compute_watts=state.power.compute_watts,
+                compute_watts=profiles.energies[state.name].watts,
                 self_transmit_watts=state.power.self_transmit_watts,
                 transmit_watts=state.power.transmit_watts,
                 memory_bytes=wishes.memory_limit_bytes.get(state.name, state.memory_bytes),
@@ -99,7 +99,7 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
             for state in (server.state for server in profiles.servers)
             if state is not None
         ),
-        links=profiles.links,
+        links=tuple(link.link for link in profiles.links),
         execution={name: profile.layers for name, profile in profiles.execution.items()},
         noise=noise.model if noise else None,
         objective=wishes.objective,

@@ -6,8 +6,8 @@ from typing import Protocol
 from core.cluster import Cluster
 from core.deployment import DeploymentVersion, Division
 from core.plan import Plan
-from core.problem import Link, Problem, SolverOptions
-from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings
+from core.problem import Problem, SolverOptions
+from core.profiles import ExecutionProfile, MeasuredLink, ModelProfile, ModelProfilerSettings
 from core.progress import Progress
 from core.tensors import TensorSpec
 
@@ -54,7 +54,7 @@ class Registry(Protocol):
     async def list_servers(self) -> Cluster:
         """Servers with live services, and links."""
 
-    async def report_links(self, links: Sequence[Link]) -> None:
+    async def report_links(self, links: Sequence[MeasuredLink]) -> None:
         """Make measured links known."""
 
 
@@ -91,7 +91,7 @@ class ExecProfiler(Protocol):
 class ServerMonitor(Protocol):
     """Measures links from its server."""
 
-    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> Sequence[Link]:
+    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> Sequence[MeasuredLink]:
         """Measure the links to ``targets``, server → address of its monitor."""
 
 

@@ -1,22 +1,31 @@
 """Profiles of a model, of its layers on every server and of the links: stored, and never measured twice."""
 
 import asyncio
-import hashlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.cluster import Cluster, ServerRecord
 from core.concurrency import run_all
-from core.documents import dumps, loads
 from core.errors import ServerUnavailableError
-from core.problem import Link
-from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, ServerState
-from core.progress import Progress, part
+from core.profiles import (
+    ExecutionProfile,
+    MeasuredLink,
+    ModelProfile,
+    ModelProfilerSettings,
+    ProfilingPhase,
+    RunEnergy,
+    ServerState,
+)
+from core.progress import Progress
+from deployer.phases import PhaseClock
 from deployer.ports import ModelPool, ModelProfiler, Nodes, Registry
+from deployer.profile_store import ProfileStore, execution_key, model_key
 from deployer.records import ModelRecord
+from deployer.weighted_progress import WeightedProgress
 
-MODEL_SHARE, EXECUTION_SHARE = 0.5, 0.4
-"""Which part of the progress bar the profile of the model and those of the servers take; links take the rest."""
+MODEL_SECONDS, EXECUTION_SECONDS, LINK_SECONDS = 40.0, 15.0, 1.5
+"""What the profile of a model, that of a server and that of a link take, where nothing is known: sizes progress."""
 
 
 @dataclass(frozen=True)
@@ -28,113 +37,214 @@ class Profiles:
         execution: server name → profile.
         links: between these servers.
         measured: how many of all these had to be measured now.
+        phases: what measuring each of them took, now or before.
+        seconds: what all that was measured now took.
     """
 
     model: ModelProfile
     servers: tuple[ServerRecord, ...]
     execution: Mapping[str, ExecutionProfile]
-    links: tuple[Link, ...]
+    links: tuple[MeasuredLink, ...]
     measured: int
+    phases: tuple[ProfilingPhase, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def energies(self) -> Mapping[str, RunEnergy]:
+        """Server name → energy of a run of the whole float model: as measured there, else by the declared watts."""
+        found = {}
+        for server in self.servers:
+            execution, watts = self.execution[server.name], _state(server).power.compute_watts
+            declared = RunEnergy(watts * execution.whole_seconds, watts, "declared")
+            found[server.name] = execution.energy or declared
+        return found
 
 
 class Profiling:
     """Finds profiles in the pool and has measured what is missing."""
 
     def __init__(self, pool: ModelPool, registry: Registry, profiler: ModelProfiler, nodes: Nodes) -> None:
-        self._pool = pool
+        self._store = ProfileStore(pool)
         self._registry = registry
         self._profiler = profiler
         self._nodes = nodes
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def profiles(
-        self, model: ModelRecord, settings: ModelProfilerSettings, servers: Sequence[ServerRecord], progress: Progress
+        self,
+        model: ModelRecord,
+        settings: ModelProfilerSettings,
+        servers: Sequence[ServerRecord],
+        progress: Progress,
+        refresh: bool = False,
     ) -> Profiles:
-        """All profiles of a model on ``servers``.
+        """All profiles of a model on ``servers``; what is measured is kept at once, whatever happens to the rest.
 
         Servers on different machines measure side by side, those that share a machine one after another:
-        they would disturb each other's times.
+        they would disturb each other's times. Of equal servers one measures for all.
+
+        Args:
+            refresh: measure all of it anew.
         """
         # Two callers that miss the same profile would measure it twice.
         lock = self._locks.setdefault(model.hash, asyncio.Lock())
         async with lock:
-            model_profile, new_model = await self._model(model, settings, part(progress, 0.0, MODEL_SHARE))
-            execution, new_execution = await self._execution(
-                model_profile, servers, part(progress, MODEL_SHARE, EXECUTION_SHARE)
-            )
-            start = MODEL_SHARE + EXECUTION_SHARE
-            links, new_links = await self._links(servers, part(progress, start, 1 - start))
+            work = _Work(self._store, self._registry, self._profiler, self._nodes, model, settings, servers, refresh)
+            profiles = await work.run(progress)
         progress(1.0, "profiles complete")
-        return Profiles(model_profile, tuple(servers), execution, links, new_model + new_execution + new_links)
+        return profiles
 
     async def stored_model_profile(self, model: ModelRecord, settings: ModelProfilerSettings) -> ModelProfile | None:
         """The model's profile where it was measured before."""
-        text = await self._pool.get_document("model-profile", _key(model.hash, model.samples_hash, dumps(settings)))
-        return None if text is None else loads(text, ModelProfile)
+        return await self._store.model_profile(model_key(model, settings))
 
-    async def _model(
-        self, model: ModelRecord, settings: ModelProfilerSettings, progress: Progress
-    ) -> tuple[ModelProfile, int]:
-        stored = await self.stored_model_profile(model, settings)
-        if stored is not None:
-            return stored, 0
-        profile = await self._profiler.profile_model(model.hash, model.name, model.samples_hash, settings, progress)
-        await self._pool.put_document(
-            "model-profile", _key(model.hash, model.samples_hash, dumps(settings)), dumps(profile)
+
+class _Work:
+    """One call of ``Profiling.profiles``."""
+
+    def __init__(
+        self,
+        store: ProfileStore,
+        registry: Registry,
+        profiler: ModelProfiler,
+        nodes: Nodes,
+        model: ModelRecord,
+        settings: ModelProfilerSettings,
+        servers: Sequence[ServerRecord],
+        refresh: bool,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._profiler = profiler
+        self._nodes = nodes
+        self._record = model
+        self._settings = settings
+        self._servers = servers
+        self._refresh = refresh
+        self._model_key = model_key(model, settings)
+        self._keys = {
+            server.name: execution_key(model, settings, _state(server).fingerprint) for server in self._servers
+        }
+        self._execution: dict[str, ExecutionProfile] = {}
+        self._phases: dict[str, list[ProfilingPhase]] = {}
+        self._measured = 0
+
+    async def run(self, progress: Progress) -> Profiles:
+        """Find and measure."""
+        start = time.perf_counter()
+        stored = None if self._refresh else await self._store.model_profile(self._model_key)
+        if not self._refresh:
+            for key in set(self._keys.values()):
+                profile = await self._store.execution_profile(key)
+                if profile is not None:
+                    self._execution[key] = profile
+        known = {} if self._refresh else _links_between(await self._registry.list_servers(), self._servers)
+        weighted = WeightedProgress(progress, await self._expected_seconds(stored is not None, known))
+        if stored is None:
+            stored = await self._measure_model(weighted.part("model"))
+        else:
+            await self._remember("model", self._model_key)
+        await self._measure_execution(stored, weighted)
+        links = await self._measure_links(known, weighted)
+        return Profiles(
+            model=stored,
+            servers=tuple(self._servers),
+            execution={name: self._execution[key] for name, key in self._keys.items()},
+            links=links,
+            measured=self._measured,
+            phases=tuple(phase for phases in self._phases.values() for phase in phases),
+            seconds=time.perf_counter() - start if self._measured else 0.0,
         )
-        return profile, 1
 
-    async def _execution(
-        self, profile: ModelProfile, servers: Sequence[ServerRecord], progress: Progress
-    ) -> tuple[dict[str, ExecutionProfile], int]:
+    async def _expected_seconds(
+        self, model_known: bool, links: Mapping[tuple[str, str], MeasuredLink]
+    ) -> dict[str, float]:
+        """What is missing, and how long it will take: as long as the last time, where there was one."""
+
+        async def before(key: str, otherwise: float) -> float:
+            return sum((await self._store.phases(key)).values()) or otherwise
+
+        expected = {} if model_known else {"model": await before(self._model_key, MODEL_SECONDS)}
+        for key in set(self._keys.values()) - self._execution.keys():
+            expected[key] = await before(key, EXECUTION_SECONDS)
+        for server in self._servers:
+            if targets := self._missing(server, links):
+                expected[f"links {server.name}"] = LINK_SECONDS * len(targets)
+        return expected
+
+    async def _measure_model(self, progress: Progress) -> ModelProfile:
+        clock = PhaseClock(progress)
+        record = self._record
+        profile = await self._profiler.profile_model(
+            record.hash, record.name, record.samples_hash, self._settings, clock
+        )
+        await self._keep("model", self._model_key, profile, clock)
+        return profile
+
+    async def _measure_execution(self, profile: ModelProfile, weighted: WeightedProgress) -> None:
         machines: dict[str, list[ServerRecord]] = {}
-        for server in servers:
+        for server in self._servers:
             machines.setdefault(_state(server).machine, []).append(server)
-        done: dict[str, ExecutionProfile] = {}
-        fractions = dict.fromkeys((server.name for server in servers), 0.0)
-        measured = 0
+            self._phases.setdefault(server.name, [])
+        turns = {key: asyncio.Lock() for key in self._keys.values()}
 
         async def measure(machine: Iterable[ServerRecord]) -> None:
-            nonlocal measured
             for server in machine:
-
-                def step(fraction: float, message: str, name: str = server.name) -> None:
-                    fractions[name] = fraction
-                    progress(sum(fractions.values()) / len(fractions), f"{name}: {message}")
-
-                key = _key(profile.model, dumps(profile.settings), _state(server).fingerprint)
-                text = await self._pool.get_document("execution-profile", key)
-                if text is None:
-                    exec_profiler = self._nodes.exec_profiler(server.name, server.services["exec_profiler"])
-                    done[server.name] = await exec_profiler.profile_execution(profile, step)
-                    await self._pool.put_document("execution-profile", key, dumps(done[server.name]))
-                    measured += 1
-                else:
-                    done[server.name] = loads(text, ExecutionProfile)
-                step(1.0, "layers timed")
+                key = self._keys[server.name]
+                async with turns[key]:
+                    if key in self._execution:
+                        await self._remember(server.name, key)
+                    else:
+                        await self._measure_server(server, profile, weighted.part(key))
 
         await run_all(measure(machine) for machine in machines.values())
-        return done, measured
 
-    async def _links(self, servers: Sequence[ServerRecord], progress: Progress) -> tuple[tuple[Link, ...], int]:
-        cluster = await self._registry.list_servers()
-        known = _links_between(cluster, servers)
-        measured: list[Link] = []
-        for index, server in enumerate(servers):
-            targets = {
-                other.name: other.services["server_monitor"]
-                for other in servers
-                if other.name != server.name and (server.name, other.name) not in known
-            }
-            if targets:
+    async def _measure_server(self, server: ServerRecord, profile: ModelProfile, progress: Progress) -> None:
+        clock = PhaseClock(lambda fraction, message: progress(fraction, f"{server.name}: {message}"))
+        exec_profiler = self._nodes.exec_profiler(server.name, server.services["exec_profiler"])
+        execution = await exec_profiler.profile_execution(profile, clock)
+        await self._keep(server.name, self._keys[server.name], execution, clock)
+        self._execution[self._keys[server.name]] = execution
+
+    async def _keep(self, subject: str, key: str, profile: ModelProfile | ExecutionProfile, clock: PhaseClock) -> None:
+        clock.stop()
+        await self._store.keep(key, profile, clock.seconds)
+        self._measured += 1
+        self._phases[subject] = [ProfilingPhase(subject, name, value, True) for name, value in clock.seconds.items()]
+
+    async def _remember(self, subject: str, key: str) -> None:
+        times = await self._store.phases(key)
+        self._phases[subject] = [ProfilingPhase(subject, name, seconds, False) for name, seconds in times.items()]
+
+    def _missing(self, server: ServerRecord, known: Mapping[tuple[str, str], MeasuredLink]) -> dict[str, str]:
+        """Servers to which the link is not known, and the addresses of their monitors."""
+        return {
+            other.name: other.services["server_monitor"]
+            for other in self._servers
+            if other.name != server.name and (server.name, other.name) not in known
+        }
+
+    async def _measure_links(
+        self, known: Mapping[tuple[str, str], MeasuredLink], weighted: WeightedProgress
+    ) -> tuple[MeasuredLink, ...]:
+        measured: list[MeasuredLink] = []
+        for server in self._servers:
+            if targets := self._missing(server, known):
+                progress, start = weighted.part(f"links {server.name}"), time.perf_counter()
                 monitor = self._nodes.server_monitor(server.name, server.services["server_monitor"])
-                measured += await monitor.measure_links(targets, part(progress, index / len(servers), 1 / len(servers)))
+                measured += await monitor.measure_links(targets, progress)
+                progress(1.0, f"links from {server.name} measured")
+                seconds = time.perf_counter() - start
+                self._phases.setdefault("links", []).append(
+                    ProfilingPhase("links", f"from {server.name}", seconds, True)
+                )
         if measured:
             await self._registry.report_links(measured)
-        return (*known.values(), *measured), len(measured)
+        self._measured += len(measured)
+        return (*known.values(), *measured)
 
 
-def _links_between(cluster: Cluster, servers: Sequence[ServerRecord]) -> dict[tuple[str, str], Link]:
+def _links_between(cluster: Cluster, servers: Sequence[ServerRecord]) -> dict[tuple[str, str], MeasuredLink]:
     names = {server.name for server in servers}
     return {(link.source, link.target): link for link in cluster.links if link.source in names and link.target in names}
 
@@ -143,7 +253,3 @@ def _state(server: ServerRecord) -> ServerState:
     if server.state is None:
         raise ServerUnavailableError(f"server {server.name!r} has not reported its state yet; try again in a moment")
     return server.state
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -113,14 +113,24 @@ class Client:
         return to_model(response.model)
 
     async def profile(
-        self, model: str | Model, *, progress: Progress = no_progress, **options: Unpack[ProfileOptions]
+        self,
+        model: str | Model,
+        *,
+        refresh: bool = False,
+        progress: Progress = no_progress,
+        **options: Unpack[ProfileOptions],
     ) -> Profiles:
         """Measure what is not yet known of a model on every server.
+
+        Args:
+            refresh: measure all of it anew.
 
         Raises:
             NotFoundError: no such model.
         """
-        request = deployer_pb2.ProfileRequest(model=model_reference(model), settings=profiler_settings(options))
+        request = deployer_pb2.ProfileRequest(
+            model=model_reference(model), settings=profiler_settings(options), refresh=refresh
+        )
         with typed_errors(self._peer):
             response = await result_of(self._stub.Profile(request), progress)
         return to_profiles(response.summary)

@@ -67,10 +67,15 @@ class Client:
         return self._run(self._client.load(model, name, input_shapes, samples, progress))
 
     def profile(
-        self, model: str | Model, *, progress: Progress = no_progress, **options: Unpack[ProfileOptions]
+        self,
+        model: str | Model,
+        *,
+        refresh: bool = False,
+        progress: Progress = no_progress,
+        **options: Unpack[ProfileOptions],
     ) -> Profiles:
         """Measure what is not yet known of a model on every server; see ``partita.aio.Client.profile``."""
-        return self._run(self._client.profile(model, progress=progress, **options))
+        return self._run(self._client.profile(model, refresh=refresh, progress=progress, **options))
 
     def plan(self, model: str | Model, *, progress: Progress = no_progress, **options: Unpack[PlanOptions]) -> Plan:
         """Find the best placement; see ``partita.aio.Client.plan`` and ``PlanOptions``."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from core.deployment import ComponentRun, DeploymentVersion
 from core.documents import loads
-from core.problem import Link
-from core.profiles import ExecutionProfile, ModelProfile
+from core.profiles import ExecutionProfile, MeasuredLink, ModelProfile, ProfilingPhase, RunEnergy
 from core.tensors import TensorSpec
 from partita.v1 import deployer_pb2, front_end_pb2
 from services.convert import to_component_run, to_link
@@ -48,12 +47,18 @@ class Profiles:
         execution: server → seconds per layer there.
         links: ordered pairs of servers.
         measured: how many of these the call had to measure.
+        energies: server → energy of a run of the whole float model there, measured or declared.
+        phases: what measuring all of this took, in this call or before.
+        seconds: what the call measured for; 0 where all was known.
     """
 
     model: ModelProfile
     execution: Mapping[str, ExecutionProfile]
-    links: tuple[Link, ...]
+    links: tuple[MeasuredLink, ...]
     measured: int
+    energies: Mapping[str, RunEnergy]
+    phases: tuple[ProfilingPhase, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,9 @@ def to_profiles(message: deployer_pb2.ProfileSummary) -> Profiles:
         execution={name: loads(text, ExecutionProfile) for name, text in message.execution_profiles.items()},
         links=tuple(map(to_link, message.links)),
         measured=message.measured,
+        energies={name: loads(text, RunEnergy) for name, text in message.energies.items()},
+        phases=tuple(ProfilingPhase(one.subject, one.phase, one.seconds, one.now) for one in message.phases),
+        seconds=message.seconds,
     )
 
 

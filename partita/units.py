@@ -27,6 +27,13 @@ def joules(value: float | None) -> str:
     return "–" if value is None else _scaled(value, ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")))
 
 
+def age(seconds_ago: float) -> str:
+    """How long ago something was, in its largest unit, for example ``5 min``."""
+    steps = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+    size, name = next((step for step in steps if seconds_ago >= step[0]), (1.0, "s"))
+    return f"{max(0.0, seconds_ago) // size:.0f} {name}"
+
+
 def gap(value: float | None) -> str:
     """Distance to the proven bound; what is left of rounding counts as zero."""
     return "unknown" if value is None else f"{value if value > 1e-9 else 0:.3g}"

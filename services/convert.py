@@ -7,8 +7,8 @@ from core.cluster import Cluster, Member, ServerRecord
 from core.deployment import ComponentRun
 from core.documents import decode
 from core.errors import InvalidArgumentError
-from core.problem import Goal, Link, Objective, SolverOptions
-from core.profiles import ModelProfilerSettings, Power, ServerState
+from core.problem import Goal, Objective, SolverOptions
+from core.profiles import MeasuredLink, ModelProfilerSettings, Power, ServerState
 from partita.v1 import registry_pb2, types_pb2
 
 
@@ -83,6 +83,9 @@ def to_state(message: types_pb2.ServerState) -> ServerState:
         available_memory_bytes=message.available_memory_bytes,
         load=message.load,
         power=to_power(message.power),
+        temperature_celsius=message.temperature_celsius if message.HasField("temperature_celsius") else None,
+        drawn_watts=message.drawn_watts if message.HasField("drawn_watts") else None,
+        battery_level=message.battery_level if message.HasField("battery_level") else None,
     )
 
 
@@ -97,6 +100,9 @@ def from_state(state: ServerState) -> types_pb2.ServerState:
         available_memory_bytes=state.available_memory_bytes,
         load=state.load,
         power=from_power(state.power),
+        temperature_celsius=state.temperature_celsius,
+        drawn_watts=state.drawn_watts,
+        battery_level=state.battery_level,
     )
 
 
@@ -126,22 +132,36 @@ def from_server(server: ServerRecord) -> types_pb2.Server:
     )
 
 
-def to_link(message: types_pb2.Link) -> Link:
+def to_link(message: types_pb2.Link) -> MeasuredLink:
     """Read a link.
 
     Raises:
-        InvalidDocumentError: it has no positive throughput, or a negative round-trip time.
+        InvalidDocumentError: it has no positive throughput, a negative round-trip time, or times that decrease.
     """
-    return Link(message.source, message.target, message.bytes_per_second, message.rtt_seconds)
+    return MeasuredLink(
+        source=message.source,
+        target=message.target,
+        bytes_per_second=message.bytes_per_second,
+        rtt_seconds=message.rtt_seconds,
+        seconds_by_bytes=tuple((time.byte_count, time.seconds) for time in message.transfer_times) or None,
+        measured_at=message.measured_at,
+        spread=message.spread,
+    )
 
 
-def from_link(link: Link) -> types_pb2.Link:
+def from_link(link: MeasuredLink) -> types_pb2.Link:
     """Write a link."""
     return types_pb2.Link(
         source=link.source,
         target=link.target,
         bytes_per_second=link.bytes_per_second,
         rtt_seconds=link.rtt_seconds,
+        transfer_times=[
+            types_pb2.TransferTime(byte_count=byte_count, seconds=seconds)
+            for byte_count, seconds in link.seconds_by_bytes or ()
+        ],
+        measured_at=link.measured_at,
+        spread=link.spread,
     )
 
 

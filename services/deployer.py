@@ -56,7 +56,7 @@ class DeployerServicer(deployer_pb2_grpc.DeployerServicer):
     ) -> AsyncGenerator[deployer_pb2.ProfileResponse]:
         settings = to_profiler_settings(request.settings) if request.HasField("settings") else None
         return responses(
-            lambda progress: self._deployer.profile(request.model, settings, progress),
+            lambda progress: self._deployer.profile(request.model, settings, progress, request.refresh),
             lambda step: deployer_pb2.ProfileResponse(progress=step),
             lambda profiles: deployer_pb2.ProfileResponse(summary=from_profiles(profiles)),
         )

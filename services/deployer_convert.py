@@ -29,6 +29,12 @@ def from_profiles(profiles: Profiles) -> deployer_pb2.ProfileSummary:
         execution_profiles={name: dumps(profile) for name, profile in profiles.execution.items()},
         links=map(from_link, profiles.links),
         measured=profiles.measured,
+        phases=[
+            deployer_pb2.ProfilingPhase(subject=one.subject, phase=one.phase, seconds=one.seconds, now=one.now)
+            for one in profiles.phases
+        ],
+        seconds=profiles.seconds,
+        energies={name: dumps(energy) for name, energy in profiles.energies.items()},
     )
 
 

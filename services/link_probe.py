@@ -1,22 +1,16 @@
-"""Measures one link: tiny round trips, then transfers of growing size, over the transport that tensors take."""
+"""Measures one link: tiny round trips, then transfers of growing size, on the very way that tensors take."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
-from core.problem import Link
-from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc
-from profilers.links import estimate_link
-from services.runtime.errors import typed_errors
-from services.runtime.shaping import LinkShaper
-from services.runtime.streams import chunks
+import numpy as np
 
-CALL_TIMEOUT_SECONDS = 10.0
+from core.tensors import Array
+from profilers.link_history import PROBE_BYTES, TINY_BYTES, LinkHistory
+from services.transfers import TensorSender
 
 ROUND_TRIPS = 9
 """Tiny transfers whose times give the round trip."""
-
-PROBE_BYTES = (2**16, 2**19, 2**21)
-"""Sizes whose times give the throughput."""
 
 REPEATS = 3
 """How often each size is sent, as far as the budget goes."""
@@ -24,42 +18,50 @@ REPEATS = 3
 BUDGET_SECONDS = 4.5
 """What a link's transfers may take together: none is begun that would presumably exceed it."""
 
+Send = Callable[[int], Awaitable[float]]
+"""Sends so many bytes and returns the seconds until the reply came."""
 
-async def measure_link(
-    stub: server_monitor_pb2_grpc.ServerMonitorStub, shaper: LinkShaper, source: str, target: str
-) -> Link:
-    """Measure the link from ``source``, this server, to ``target``, whose monitor ``stub`` reaches.
 
-    Raises:
-        ServerUnavailableError: the target cannot be reached.
-        DeadlineExceededError: a transfer took longer than ``CALL_TIMEOUT_SECONDS``.
+def probe(sender: TensorSender, target: str, address: str) -> Send:
+    """A way to send to the monitor of ``target`` at ``address``.
+
+    It raises ServerUnavailableError where the target cannot be reached, and DeadlineExceededError where it does not
+    answer in time.
     """
 
     async def send(byte_count: int) -> float:
+        tensor = _tensor(byte_count)
         start = time.perf_counter()
-        with typed_errors(f"server {target!r}"):
-            async with shaper.round_trip(target):
-                await stub.Probe(shaper.paced(target, _requests(byte_count), _size), timeout=CALL_TIMEOUT_SECONDS)
+        await sender.to_monitor(target, address, tensor)
         return time.perf_counter() - start
 
+    return send
+
+
+def _tensor(byte_count: int) -> Array:
+    # Filled: pages that were never written would all be one and the same, and quicker to read than any tensor.
+    return np.full(byte_count, 85, np.uint8)
+
+
+async def measure_link(send: Send, source: str, target: str) -> LinkHistory:
+    """Measure the link from ``source``, this server, to ``target``."""
     # Opens the connection.
-    await send(1)
-    round_trips, transfers = await measurements(send)
-    return estimate_link(source, target, round_trips, transfers)
+    await send(TINY_BYTES)
+    history = LinkHistory(source, target)
+    for byte_count, seconds in await measurements(send):
+        history.add(byte_count, seconds, time.time())
+    return history
 
 
-async def measurements(send: Callable[[int], Awaitable[float]]) -> tuple[list[float], list[tuple[int, float]]]:
+async def measurements(send: Send) -> list[tuple[int, float]]:
     """Choose sizes as the link turns out to be, within ``BUDGET_SECONDS``.
 
-    Args:
-        send: sends so many bytes and returns the seconds until the reply came.
-
     Returns:
-        Seconds of round trips; bytes and seconds of transfers. At least one of each.
+        Bytes and seconds: at least one round trip of ``TINY_BYTES`` and one transfer.
     """
-    round_trips = [await send(1)]
+    round_trips = [await send(TINY_BYTES)]
     while len(round_trips) < ROUND_TRIPS and sum(round_trips) < BUDGET_SECONDS / 4:
-        round_trips.append(await send(1))
+        round_trips.append(await send(TINY_BYTES))
     transfers = [(PROBE_BYTES[0], await send(PROBE_BYTES[0]))]
     spent_seconds = sum(round_trips) + transfers[0][1]
     for byte_count in [size for size in PROBE_BYTES for _ in range(REPEATS)][1:]:
@@ -68,13 +70,4 @@ async def measurements(send: Callable[[int], Awaitable[float]]) -> tuple[list[fl
             break
         transfers.append((byte_count, await send(byte_count)))
         spent_seconds += transfers[-1][1]
-    return round_trips, transfers
-
-
-def _requests(byte_count: int) -> Iterator[server_monitor_pb2.ProbeRequest]:
-    for chunk in chunks(bytes(byte_count)):
-        yield server_monitor_pb2.ProbeRequest(chunk=chunk)
-
-
-def _size(request: server_monitor_pb2.ProbeRequest) -> int:
-    return len(request.chunk.data)
+    return [*((TINY_BYTES, seconds) for seconds in round_trips), *transfers]

@@ -5,22 +5,24 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
-from core.errors import PartitaError, ServerUnavailableError
-from core.problem import Link
-from core.profiles import ServerState
+from core.errors import InvalidArgumentError, PartitaError, ServerUnavailableError
+from core.profiles import MeasuredLink, ServerState
 from core.progress import Progress
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
 from profilers.server_monitor import read_state
+from services.clients.registry import RegistryClient
 from services.convert import from_link, from_state
-from services.link_probe import measure_link
+from services.link_probe import measure_link, probe
+from services.link_watch import LinkWatch
 from services.membership import membership
 from services.runtime.channels import Channels
 from services.runtime.errors import Context
 from services.runtime.events import Step, events
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.runtime.shaping import LinkShaper
+from services.transfers import TensorSender, receive_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +31,20 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
     """Converts and calls; one measurement of links at a time, as two would disturb each other."""
 
     def __init__(
-        self, server: str, read: Callable[[], Awaitable[ServerState]], channels: Channels, shaper: LinkShaper
+        self,
+        server: str,
+        read: Callable[[], Awaitable[ServerState]],
+        sender: TensorSender,
+        watch: LinkWatch,
+        turn: asyncio.Lock,
+        tensor_limit_bytes: int,
     ) -> None:
         self._server = server
         self._read = read
-        self._channels = channels
-        self._shaper = shaper
-        self._turn = asyncio.Lock()
+        self._sender = sender
+        self._watch = watch
+        self._turn = turn
+        self._tensor_limit_bytes = tensor_limit_bytes
 
     async def GetState(
         self, request: server_monitor_pb2.GetStateRequest, context: Context
@@ -58,20 +67,19 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
     async def Probe(
         self, request_iterator: AsyncIterator[server_monitor_pb2.ProbeRequest], context: Context
     ) -> server_monitor_pb2.ProbeResponse:
-        byte_count = 0
-        async for request in request_iterator:
-            byte_count += len(request.chunk.data)
-        return server_monitor_pb2.ProbeResponse(byte_count=byte_count)
+        await receive_tensor(request_iterator, lambda *_: None, self._tensor_limit_bytes)
+        return server_monitor_pb2.ProbeResponse()
 
-    async def _measure(self, targets: Mapping[str, str], progress: Progress) -> list[Link]:
-        links: list[Link] = []
+    async def _measure(self, targets: Mapping[str, str], progress: Progress) -> list[MeasuredLink]:
+        links: list[MeasuredLink] = []
         failures: list[str] = []
         async with self._turn:
             for index, (target, address) in enumerate(targets.items()):
                 progress(index / len(targets), f"measuring the link to {target}")
-                stub = server_monitor_pb2_grpc.ServerMonitorStub(self._channels.to(address))
                 try:
-                    links.append(await measure_link(stub, self._shaper, self._server, target))
+                    history = await measure_link(probe(self._sender, target, address), self._server, target)
+                    self._watch.histories[target] = history
+                    links.append(history.estimate())
                 except PartitaError as error:
                     logger.warning(
                         "the link from %s to %s at %s was not measured: %s", self._server, target, address, error
@@ -86,7 +94,16 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
 
 
 def server_monitor_service(settings: Settings) -> Service:
-    """The ServerMonitor of ``settings.server``."""
+    """The ServerMonitor of ``settings.server``.
+
+    Raises:
+        InvalidArgumentError: the budget for measuring links is not a share.
+    """
+    if not 0 <= settings.link_budget < 1:
+        raise InvalidArgumentError(
+            f"link_budget {settings.link_budget:g} is not a share of a link's time; set --link-budget to 0.01, "
+            "or to 0 to measure links only when asked to"
+        )
 
     @asynccontextmanager
     async def service(binding: Binding) -> AsyncIterator[None]:
@@ -104,10 +121,25 @@ def server_monitor_service(settings: Settings) -> Service:
                 )
 
             async with Channels() as channels:
-                servicer = ServerMonitorServicer(settings.server, read, channels, binding.shaper(settings.links))
+                sender, turn = TensorSender(channels, binding.shaper(settings.links)), asyncio.Lock()
+                registry = RegistryClient(channels.to(settings.address_of("registry", binding.address)))
+                watch = LinkWatch(
+                    settings.server, partial(probe, sender), registry.report_links, turn, settings.link_budget or 1.0
+                )
+                servicer = ServerMonitorServicer(
+                    settings.server, read, sender, watch, turn, settings.tensor_limit_bytes
+                )
                 server_monitor_pb2_grpc.add_ServerMonitorServicer_to_server(servicer, binding.server)
                 binding.names.append(server_monitor_pb2.DESCRIPTOR.services_by_name["ServerMonitor"].full_name)
                 async with membership(settings, "server_monitor", binding, channels, read):
-                    yield
+                    tasks = []
+                    if settings.link_budget:
+                        tasks = [asyncio.create_task(watch.follow(registry)), asyncio.create_task(watch.run())]
+                    try:
+                        yield
+                    finally:
+                        for task in tasks:
+                            task.cancel()
+                        await asyncio.gather(*tasks, return_exceptions=True)
 
     return service

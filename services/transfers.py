@@ -6,7 +6,14 @@ from typing import TypeVar
 from core.deployment import RequestKey
 from core.errors import InvalidArgumentError
 from core.tensors import Array, TensorSpec
-from partita.v1 import front_end_pb2, front_end_pb2_grpc, inferencer_pb2, inferencer_pb2_grpc
+from partita.v1 import (
+    front_end_pb2,
+    front_end_pb2_grpc,
+    inferencer_pb2,
+    inferencer_pb2_grpc,
+    server_monitor_pb2,
+    server_monitor_pb2_grpc,
+)
 from services.runtime.channels import Channels
 from services.runtime.errors import typed_errors
 from services.runtime.shaping import LinkShaper
@@ -15,7 +22,10 @@ from services.runtime.streams import TensorAssembly, chunks, from_spec, raw_byte
 TRANSFER_TIMEOUT_SECONDS = 600.0
 """Upper bound on one tensor's transfer; the request's own deadline ends it sooner."""
 
-Part = TypeVar("Part", inferencer_pb2.TransferRequest, front_end_pb2.DeliverRequest)
+PROBE_TIMEOUT_SECONDS = 10.0
+"""Upper bound on the transfer of a tensor that only measures the link."""
+
+Part = TypeVar("Part", inferencer_pb2.TransferRequest, front_end_pb2.DeliverRequest, server_monitor_pb2.ProbeRequest)
 
 
 def _parts(kind: type[Part], key: RequestKey, name: str, array: Array) -> Iterator[Part]:
@@ -31,7 +41,7 @@ def _parts(kind: type[Part], key: RequestKey, name: str, array: Array) -> Iterat
         yield kind(chunk=chunk)
 
 
-def _size(part: inferencer_pb2.TransferRequest | front_end_pb2.DeliverRequest) -> int:
+def _size(part: inferencer_pb2.TransferRequest | front_end_pb2.DeliverRequest | server_monitor_pb2.ProbeRequest) -> int:
     return len(part.chunk.data)
 
 
@@ -65,6 +75,19 @@ class TensorSender:
         with typed_errors(f"FrontEnd of server {server!r} ({address})"):
             async with self._shaper.round_trip(server):
                 await stub.Deliver(self._shaper.paced(server, parts, _size), timeout=TRANSFER_TIMEOUT_SECONDS)
+
+    async def to_monitor(self, server: str, address: str, array: Array) -> None:
+        """Send a tensor to a server's ServerMonitor, as it would go to its Inferencer; returns when it has arrived.
+
+        Raises:
+            ServerUnavailableError: the server cannot be reached.
+            DeadlineExceededError: it took longer than ``PROBE_TIMEOUT_SECONDS``.
+        """
+        stub = server_monitor_pb2_grpc.ServerMonitorStub(self._channels.to(address))
+        parts = _parts(server_monitor_pb2.ProbeRequest, RequestKey("", 0, ""), "probe", array)
+        with typed_errors(f"server {server!r} ({address})"):
+            async with self._shaper.round_trip(server):
+                await stub.Probe(self._shaper.paced(server, parts, _size), timeout=PROBE_TIMEOUT_SECONDS)
 
 
 async def receive_tensor(

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,9 @@ from partita.cli.output import err, out, print_json, table
 
 if TYPE_CHECKING:
     from core.cluster import Cluster
+
+SIZES = {"64 KiB": 2**16, "1 MiB": 2**20, "16 MiB": 2**24}
+"""Of tensors whose transfer times are shown."""
 
 
 def register(app: typer.Typer) -> None:
@@ -106,11 +110,14 @@ def servers(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None
 
 def print_servers(cluster: "Cluster") -> None:
     """Print servers and links as tables."""
-    shown = table("server", "role", ">memory", ">free", ">load", ">computing", ">sending", "machine")
+    shown = table(
+        *("server", "role", ">memory", ">free", ">load", ">computing", ">sending", "watts"),
+        *(">draws now", ">temperature", ">battery", "machine"),
+    )
     for server in cluster.servers:
         state = server.state
         if state is None:
-            shown.add_row(server.name, server.role, *["–"] * 5, "no state yet; services: " + ", ".join(server.services))
+            shown.add_row(server.name, server.role, *["–"] * 9, "no state yet; services: " + ", ".join(server.services))
             continue
         shown.add_row(
             server.name,
@@ -120,13 +127,23 @@ def print_servers(cluster: "Cluster") -> None:
             f"{state.load:.0%}",
             f"{state.power.compute_watts:g} W",
             f"{state.power.transmit_watts:g} W",
+            state.power.source,
+            "–" if state.drawn_watts is None else f"{state.drawn_watts:.1f} W",
+            "–" if state.temperature_celsius is None else f"{state.temperature_celsius:.0f} °C",
+            "–" if state.battery_level is None else f"{state.battery_level:.0%}",
             state.description,
         )
     out.print(shown if cluster.servers else "No server has registered.")
     if cluster.links:
-        links = table("link", ">throughput", ">round trip")
+        links = table("link", ">throughput", ">round trip", *(f">{size}" for size in SIZES), ">spread", ">measured")
         for link in cluster.links:
-            name = f"{link.source} → {link.target}"
-            links.add_row(name, units.rate(link.bytes_per_second), units.seconds(link.rtt_seconds))
+            links.add_row(
+                f"{link.source} → {link.target}",
+                units.rate(link.bytes_per_second),
+                units.seconds(link.rtt_seconds),
+                *(units.seconds(link.seconds(size)) for size in SIZES.values()),
+                f"±{link.spread:.0%}",
+                f"{units.age(time.time() - link.measured_at)} ago" if link.measured_at else "–",
+            )
         out.print()
         out.print(links)

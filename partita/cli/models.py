@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from core.errors import InvalidArgumentError
 from partita import units
@@ -21,7 +22,7 @@ from partita.cli.options import (
 from partita.cli.output import out, print_json, progress_bar, table
 
 if TYPE_CHECKING:
-    from core.profiles import ModelProfile
+    from core.profiles import ModelProfile, ProfilingPhase
     from core.tensors import Array, TensorSpec
     from partita.results import Model, Profiles
 
@@ -117,6 +118,7 @@ def profile(
     quantizable: Quantizable = None,
     exclude: Exclude = None,
     noise_samples: NoiseSamples = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Measure all of it anew, also what is known.")] = False,
     address: Address = DEFAULT_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
@@ -125,7 +127,7 @@ def profile(
 
     options: Any = given(quantizable_count=quantizable, excluded_layers=exclude, noise_samples=noise_samples)
     with connect(address) as client, progress_bar("profile") as progress:
-        profiles = client.profile(model, progress=progress, **options)
+        profiles = client.profile(model, refresh=refresh, progress=progress, **options)
     if as_json:
         print_json(profiles)
     else:
@@ -135,13 +137,28 @@ def profile(
 def print_profiles(profiles: "Profiles") -> None:
     """Print what is known of a model on each server."""
     _print_model_profile(profiles.model)
-    shown = table("server", ">whole model", ">with int8", ">sum of layers alone")
+    shown = table("server", ">whole model", ">with int8", ">sum of layers alone", ">energy of a run", "")
     for server, execution in profiles.execution.items():
         times = (execution.whole_seconds, execution.mixed_seconds, execution.layer_sum_seconds)
-        shown.add_row(server, *map(units.seconds, times))
+        energy = profiles.energies[server]
+        source = f"{energy.source} ({energy.meter})" if energy.meter else energy.source
+        shown.add_row(server, *map(units.seconds, times), units.joules(energy.joules), source)
     out.print()
     out.print(shown)
-    out.print(f"\n{profiles.measured} profiles were measured now, the rest was known.")
+    out.print()
+    out.print(phase_table(profiles.phases))
+    took = f" in {units.seconds(profiles.seconds)}" if profiles.measured else ""
+    out.print(f"\n{profiles.measured} profiles were measured now{took}, the rest was known.")
+
+
+def phase_table(phases: "tuple[ProfilingPhase, ...]") -> Table:
+    """What profiling took, subject by subject."""
+    shown = table("profile", "phase", ">took", "")
+    for index, one in enumerate(phases):
+        first = not index or phases[index - 1].subject != one.subject
+        subject = one.subject if first else ""
+        shown.add_row(subject, one.phase, units.seconds(one.seconds), "" if one.now else "before")
+    return shown
 
 
 def read_npz(path: Path) -> "dict[str, Array]":

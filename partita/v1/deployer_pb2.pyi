@@ -174,7 +174,10 @@ class ProfileRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    REFRESH_FIELD_NUMBER: _builtins.int
     model: _builtins.str
+    refresh: _builtins.bool
+    """Measure everything anew, also what is known."""
     @_builtins.property
     def settings(self) -> _types_pb2.ProfilerSettings: ...
     def __init__(
@@ -182,10 +185,11 @@ class ProfileRequest(_message.Message):
         *,
         model: _builtins.str = ...,
         settings: _types_pb2.ProfilerSettings | None = ...,
+        refresh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "settings", b"settings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "refresh", b"refresh", "settings", b"settings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,20 +245,53 @@ class ProfileSummary(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class EnergiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MODEL_PROFILE_FIELD_NUMBER: _builtins.int
     EXECUTION_PROFILES_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
     MEASURED_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    ENERGIES_FIELD_NUMBER: _builtins.int
     model_profile: _builtins.str
     """Document: core.profiles.ModelProfile."""
     measured: _builtins.int
     """How many of the above had to be measured by this call."""
+    seconds: _builtins.float
+    """What this call took."""
     @_builtins.property
     def execution_profiles(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Server name → document: core.profiles.ExecutionProfile."""
 
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Link]: ...
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfilingPhase]:
+        """What all of it took to measure, in this call or before."""
+
+    @_builtins.property
+    def energies(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Server name → document: core.profiles.RunEnergy, of a run of the whole float model."""
+
     def __init__(
         self,
         *,
@@ -262,14 +299,47 @@ class ProfileSummary(_message.Message):
         execution_profiles: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         links: _abc.Iterable[_types_pb2.Link] | None = ...,
         measured: _builtins.int = ...,
+        phases: _abc.Iterable[Global___ProfilingPhase] | None = ...,
+        seconds: _builtins.float = ...,
+        energies: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_profiles", b"execution_profiles", "links", b"links", "measured", b"measured", "model_profile", b"model_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["energies", b"energies", "execution_profiles", b"execution_profiles", "links", b"links", "measured", b"measured", "model_profile", b"model_profile", "phases", b"phases", "seconds", b"seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProfileSummary: _TypeAlias = ProfileSummary  # noqa: Y015
+
+@_typing.final
+class ProfilingPhase(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """"model", "links", or the server whose layers were timed."""
+    phase: _builtins.str
+    seconds: _builtins.float
+    now: _builtins.bool
+    """Whether this call did it."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        phase: _builtins.str = ...,
+        seconds: _builtins.float = ...,
+        now: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "phase", b"phase", "seconds", b"seconds", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfilingPhase: _TypeAlias = ProfilingPhase  # noqa: Y015
 
 @_typing.final
 class LayerRule(_message.Message):

@@ -70,7 +70,7 @@ class ServerMonitorServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Probe(self, request_iterator, context):
-        """The far end of such a measurement: takes the bytes and answers.
+        """The far end of such a measurement: takes a tensor as Inferencer.Transfer does, and drops it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

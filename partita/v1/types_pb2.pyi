@@ -170,6 +170,9 @@ class ServerState(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     POWER_FIELD_NUMBER: _builtins.int
     MACHINE_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: _builtins.int
+    DRAWN_WATTS_FIELD_NUMBER: _builtins.int
+    BATTERY_LEVEL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     fingerprint: _builtins.str
     description: _builtins.str
@@ -178,6 +181,11 @@ class ServerState(_message.Message):
     load: _builtins.float
     machine: _builtins.str
     """Identity of the machine: servers that share one are measured one after another."""
+    temperature_celsius: _builtins.float
+    """Sensors; unset where the machine has none."""
+    drawn_watts: _builtins.float
+    battery_level: _builtins.float
+    """0 to 1."""
     @_builtins.property
     def power(self) -> Global___Power: ...
     def __init__(
@@ -191,18 +199,32 @@ class ServerState(_message.Message):
         load: _builtins.float = ...,
         power: Global___Power | None = ...,
         machine: _builtins.str = ...,
+        temperature_celsius: _builtins.float | None = ...,
+        drawn_watts: _builtins.float | None = ...,
+        battery_level: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["power", b"power"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level", "_drawn_watts", b"_drawn_watts", "_temperature_celsius", b"_temperature_celsius", "battery_level", b"battery_level", "drawn_watts", b"drawn_watts", "power", b"power", "temperature_celsius", b"temperature_celsius"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_memory_bytes", b"available_memory_bytes", "description", b"description", "fingerprint", b"fingerprint", "load", b"load", "machine", b"machine", "memory_bytes", b"memory_bytes", "name", b"name", "power", b"power"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level", "_drawn_watts", b"_drawn_watts", "_temperature_celsius", b"_temperature_celsius", "available_memory_bytes", b"available_memory_bytes", "battery_level", b"battery_level", "description", b"description", "drawn_watts", b"drawn_watts", "fingerprint", b"fingerprint", "load", b"load", "machine", b"machine", "memory_bytes", b"memory_bytes", "name", b"name", "power", b"power", "temperature_celsius", b"temperature_celsius"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__battery_level: _TypeAlias = _typing.Literal["battery_level"]  # noqa: Y015
+    _WhichOneofArgType__battery_level: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level"]  # noqa: Y015
+    _WhichOneofReturnType__drawn_watts: _TypeAlias = _typing.Literal["drawn_watts"]  # noqa: Y015
+    _WhichOneofArgType__drawn_watts: _TypeAlias = _typing.Literal["_drawn_watts", b"_drawn_watts"]  # noqa: Y015
+    _WhichOneofReturnType__temperature_celsius: _TypeAlias = _typing.Literal["temperature_celsius"]  # noqa: Y015
+    _WhichOneofArgType__temperature_celsius: _TypeAlias = _typing.Literal["_temperature_celsius", b"_temperature_celsius"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__battery_level) -> _WhichOneofReturnType__battery_level | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drawn_watts) -> _WhichOneofReturnType__drawn_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_celsius) -> _WhichOneofReturnType__temperature_celsius | None: ...
 
 Global___ServerState: _TypeAlias = ServerState  # noqa: Y015
 
 @_typing.final
 class Link(_message.Message):
-    """An ordered pair of servers."""
+    """An ordered pair of servers, as measured."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -210,10 +232,22 @@ class Link(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
     RTT_SECONDS_FIELD_NUMBER: _builtins.int
+    TRANSFER_TIMES_FIELD_NUMBER: _builtins.int
+    MEASURED_AT_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     target: _builtins.str
     bytes_per_second: _builtins.float
+    """Beyond the largest size of transfer_times."""
     rtt_seconds: _builtins.float
+    measured_at: _builtins.float
+    """Seconds since 1970."""
+    spread: _builtins.float
+    """Median deviation of measurements from the median at their size, as a share of it."""
+    @_builtins.property
+    def transfer_times(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransferTime]:
+        """By increasing size, one round trip included; times between are interpolated."""
+
     def __init__(
         self,
         *,
@@ -221,14 +255,39 @@ class Link(_message.Message):
         target: _builtins.str = ...,
         bytes_per_second: _builtins.float = ...,
         rtt_seconds: _builtins.float = ...,
+        transfer_times: _abc.Iterable[Global___TransferTime] | None = ...,
+        measured_at: _builtins.float = ...,
+        spread: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_per_second", b"bytes_per_second", "rtt_seconds", b"rtt_seconds", "source", b"source", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_per_second", b"bytes_per_second", "measured_at", b"measured_at", "rtt_seconds", b"rtt_seconds", "source", b"source", "spread", b"spread", "target", b"target", "transfer_times", b"transfer_times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Link: _TypeAlias = Link  # noqa: Y015
+
+@_typing.final
+class TransferTime(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTE_COUNT_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    byte_count: _builtins.float
+    seconds: _builtins.float
+    def __init__(
+        self,
+        *,
+        byte_count: _builtins.float = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferTime: _TypeAlias = TransferTime  # noqa: Y015
 
 @_typing.final
 class Server(_message.Message):

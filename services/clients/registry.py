@@ -5,8 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import grpc
 
 from core.cluster import Cluster, Member
-from core.problem import Link
-from core.profiles import ServerState
+from core.profiles import MeasuredLink, ServerState
 from partita.v1 import registry_pb2, registry_pb2_grpc
 from services.convert import from_link, from_member, from_state, to_cluster
 from services.runtime.calls import reading
@@ -61,7 +60,7 @@ class RegistryClient:
             async for response in call:
                 yield to_cluster(response)
 
-    async def report_links(self, links: Sequence[Link]) -> None:
+    async def report_links(self, links: Sequence[MeasuredLink]) -> None:
         """Make measured links known.
 
         Raises:

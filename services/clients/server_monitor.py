@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import grpc
 
-from core.problem import Link
-from core.profiles import ServerState
+from core.profiles import MeasuredLink, ServerState
 from core.progress import Progress
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc
 from services.convert import to_link, to_state
@@ -31,7 +30,7 @@ class ServerMonitorClient:
             request = server_monitor_pb2.GetStateRequest()
             return to_state((await self._stub.GetState(request, timeout=CALL_TIMEOUT_SECONDS)).state)
 
-    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> list[Link]:
+    async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> list[MeasuredLink]:
         """Measure the links to ``targets``, server → address of its monitor; takes up to 5 seconds a link.
 
         Returns:
@@ -40,7 +39,7 @@ class ServerMonitorClient:
         Raises:
             ServerUnavailableError: none of the targets could be reached.
         """
-        links: list[Link] = []
+        links: list[MeasuredLink] = []
         request = server_monitor_pb2.MeasureLinksRequest(targets=targets)
         timeout = LINK_TIMEOUT_SECONDS * max(1, len(targets))
         with typed_errors(self._peer), reading(self._stub.MeasureLinks(request, timeout=timeout)) as call:

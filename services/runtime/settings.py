@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from core.errors import InvalidArgumentError
-from core.profiles import Power, RuntimeSettings
+from core.profiles import Power, RuntimeSettings, TimingMethod
 
 DEFAULT_PORTS = {
     "deployer": 50051,
@@ -77,7 +77,9 @@ class Settings:
     threads: int = _setting(1, "processor threads of one model run")
     provider: str = _setting("CPUExecutionProvider", "ONNX Runtime execution provider")
     slowdown: float = _setting(1.0, "emulate a slower machine: model runs take this many times their real time")
+    timing: TimingMethod = _setting("profiler", "how layers are timed: profiler, or layer-by-layer")  # noqa: RUF009 - immutable
     links: tuple[EmulatedLink, ...] = _setting((), "emulate slower links: target=bytes_per_second,rtt_seconds;…")
+    link_budget: float = _setting(0.01, "largest share of its links' time for measuring them anew (0: never unasked)")
     memory_bytes: int = _setting(0, "memory that may hold weights (default: what the machine or container has)")
     compute_watts: float = _setting(0.0, "declared power while computing")
     transmit_watts: float = _setting(0.0, "declared power while sending to other servers")
@@ -94,7 +96,7 @@ class Settings:
     @property
     def runtime(self) -> RuntimeSettings:
         """How this server runs models."""
-        return RuntimeSettings(self.threads, self.provider, self.slowdown)
+        return RuntimeSettings(self.threads, self.provider, self.slowdown, self.timing)
 
     @property
     def power(self) -> Power:
@@ -118,13 +120,26 @@ def _links(text: str) -> tuple[EmulatedLink, ...]:
     return tuple(EmulatedLink.parse(part) for part in text.split(";") if part.strip())
 
 
+def _timing(text: str) -> str:
+    if text not in get_args(TimingMethod):
+        raise ValueError(f"{text!r} is none of {', '.join(get_args(TimingMethod))}")
+    return text
+
+
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(f"{text!r} is neither true nor false")
     return text.lower() == "true"
 
 
-_READERS = {"stop_with_stdin": _truth, "links": _links, "data_directory": Path, "memory_bytes": int, "threads": int}
+_READERS = {
+    "timing": _timing,
+    "stop_with_stdin": _truth,
+    "links": _links,
+    "data_directory": Path,
+    "memory_bytes": int,
+    "threads": int,
+}
 
 
 def _flag(reader: Callable[[str], Any]) -> Callable[[str], Any]:

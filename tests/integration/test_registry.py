@@ -12,8 +12,7 @@ from core.errors import (
     NotFoundError,
     ServerUnavailableError,
 )
-from core.problem import Link
-from core.profiles import Power, ServerState
+from core.profiles import MeasuredLink, Power, ServerState
 from partita.v1 import registry_pb2, registry_pb2_grpc, types_pb2
 from services.clients.registry import RegistryClient
 from services.registry import registry_service
@@ -23,7 +22,9 @@ from services.runtime.server import serving
 from services.runtime.settings import Settings
 
 EDGE = Member("edge", "edge", "server_monitor", "10.0.0.2:1", "example.org:1", "m1")
-STATE = ServerState("edge", "f1", "a machine", "kernel", 10, 5, 0.5, Power(1.0, 2.0, 0.5, "measured"))
+STATE = ServerState("edge", "f1", "a machine", "kernel", 10, 5, 0.5, Power(1.0, 2.0, 0.5, "measured"), 41.5, 7.25, 0.5)
+
+LINK = MeasuredLink("edge", "cloud", 2e7, 0.05, ((65536.0, 0.06), (1e6, 0.1)), 1.7e9, 0.125)
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +50,13 @@ async def test_members_states_and_links_come_back_as_they_went_in(registry: Regi
     await registry.register(replace(EDGE, service="front_end", instance="f1"))
     await registry.renew("m1", STATE)
     await registry.renew("f1")
-    await registry.report_links([Link("edge", "cloud", 2e7, 0.05)])
+    await registry.report_links([LINK])
     cluster = await registry.list_servers()
     (server,) = cluster.servers
     assert (server.name, server.role, server.state) == ("edge", "edge", STATE)
     assert server.services == {"server_monitor": "10.0.0.2:1", "front_end": "10.0.0.2:1"}
     assert server.public_front_end_address == "example.org:1"
-    assert cluster.links == (Link("edge", "cloud", 2e7, 0.05),)
+    assert cluster.links == (LINK,)
     await registry.deregister("m1")
     await registry.deregister("f1")
     assert (await registry.list_servers()).servers == ()
@@ -97,8 +98,8 @@ async def test_watching_shows_now_and_every_change(registry: RegistryClient) -> 
     assert [server.state for server in (await anext(watch)).servers] == [None]
     await registry.renew("m1", STATE)
     assert [server.state for server in (await anext(watch)).servers] == [STATE]
-    await registry.report_links([Link("edge", "cloud", 2e7, 0.05)])
-    assert (await anext(watch)).links == (Link("edge", "cloud", 2e7, 0.05),)
+    await registry.report_links([LINK])
+    assert (await anext(watch)).links == (LINK,)
     await registry.deregister("m1")
     assert (await anext(watch)).servers == ()
     await watch.aclose()
@@ -149,10 +150,10 @@ async def test_links_outlive_the_registry_and_members_do_not() -> None:
         async with serving("127.0.0.1:0", [registry_service(Settings())]) as address:
             registry = RegistryClient(channels.to(address))
             await registry.register(EDGE)
-            await registry.report_links([Link("edge", "cloud", 2e7, 0.05)])
+            await registry.report_links([LINK])
         async with serving("127.0.0.1:0", [registry_service(Settings())]) as address:
             cluster = await RegistryClient(channels.to(address)).list_servers()
-    assert cluster == Cluster((), (Link("edge", "cloud", 2e7, 0.05),))
+    assert cluster == Cluster((), (LINK,))
 
 
 async def test_a_registry_that_is_not_there_is_named() -> None:

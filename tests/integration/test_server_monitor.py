@@ -1,21 +1,28 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from core.errors import ServerUnavailableError
+from core.errors import InvalidArgumentError, ServerUnavailableError
+from core.profiles import MeasuredLink
 from core.progress import no_progress
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
 from services.clients.registry import RegistryClient
 from services.clients.server_monitor import ServerMonitorClient
 from services.registry import registry_service
 from services.runtime.channels import Channels
+from services.runtime.errors import typed_errors
 from services.runtime.server import serving
 from services.runtime.settings import EmulatedLink, Settings
+from services.runtime.shaping import LinkShaper
 from services.server_monitor import server_monitor_service
+from services.transfers import TensorSender
 
 NOWHERE = "127.0.0.1:1"
 
@@ -39,9 +46,17 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def monitor(
-    stack: AsyncExitStack, registry: str, name: str, links: tuple[EmulatedLink, ...] = ()
+    stack: AsyncExitStack, registry: str, name: str, links: tuple[EmulatedLink, ...] = (), link_budget: float = 0.01
 ) -> tuple[str, ServerMonitorClient]:
-    settings = Settings(server=name, role="edge", registry=registry, links=links, compute_watts=2.5, memory_bytes=10**6)
+    settings = Settings(
+        server=name,
+        role="edge",
+        registry=registry,
+        links=links,
+        compute_watts=2.5,
+        memory_bytes=10**6,
+        link_budget=link_budget,
+    )
     address = await stack.enter_async_context(serving("127.0.0.1:0", [server_monitor_service(settings)]))
     channels = await stack.enter_async_context(Channels())
     return address, ServerMonitorClient(channels.to(address), name)
@@ -61,7 +76,8 @@ async def test_the_state_is_answered_and_reported_to_the_registry(registry: str,
     assert cluster.servers[0].services == {"server_monitor": address}
     reported = cluster.servers[0].state
     assert reported is not None
-    assert replace(reported, load=0, available_memory_bytes=0) == replace(state, load=0, available_memory_bytes=0)
+    passing: dict[str, Any] = {"load": 0, "available_memory_bytes": 0, "temperature_celsius": None, "drawn_watts": None}
+    assert replace(reported, **passing) == replace(state, **passing)
 
 
 async def test_emulated_links_are_measured_as_what_they_emulate(registry: str, stack: AsyncExitStack) -> None:
@@ -115,17 +131,44 @@ async def test_a_cancelled_measurement_makes_room_for_the_next(registry: str, st
 async def test_a_link_that_is_far_too_slow_is_unreachable(
     registry: str, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.link_probe.CALL_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("services.transfers.PROBE_TIMEOUT_SECONDS", 0.2)
     _, client = await monitor(stack, registry, "edge", (EmulatedLink("far", 1e3, 0.0),))
     far, _ = await monitor(stack, registry, "far")
     with pytest.raises(ServerUnavailableError, match="did not answer in time"):
         await client.measure_links({"far": far}, no_progress)
 
 
-async def test_a_probe_counts_what_it_gets(registry: str, stack: AsyncExitStack) -> None:
+async def test_a_probe_is_taken_as_a_tensor_is(registry: str, stack: AsyncExitStack) -> None:
     address, _ = await monitor(stack, registry, "edge")
     channels = await stack.enter_async_context(Channels())
+    await TensorSender(channels, LinkShaper(())).to_monitor("edge", address, np.zeros(3_000_000, np.uint8))
     stub = server_monitor_pb2_grpc.ServerMonitorStub(channels.to(address))
-    requests = [server_monitor_pb2.ProbeRequest(chunk=types_pb2.Chunk(data=bytes(1000))) for _ in range(3)]
-    assert (await stub.Probe(iter(requests), timeout=10)).byte_count == 3000
-    assert (await stub.Probe(iter(()), timeout=10)).byte_count == 0
+    chunk = server_monitor_pb2.ProbeRequest(chunk=types_pb2.Chunk(data=bytes(1000)))
+    with pytest.raises(InvalidArgumentError, match="header"), typed_errors("edge"):
+        await stub.Probe(iter([chunk]), timeout=10)
+
+
+async def test_links_are_measured_again_and_again_without_being_asked(
+    registry: str, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.link_watch.LEAST_REST_SECONDS", 0.02)
+    await monitor(stack, registry, "edge", (EmulatedLink("cloud", 40e6, 0.01),), link_budget=0.9)
+    await monitor(stack, registry, "cloud", link_budget=0.0)
+    channels = await stack.enter_async_context(Channels())
+    client = RegistryClient(channels.to(registry))
+    found: list[MeasuredLink] = []
+    async with asyncio.timeout(30):
+        while len(found) < 2:
+            links = (await client.list_servers()).links
+            found += [link for link in links if link not in found]
+            await asyncio.sleep(0.05)
+    for link in found:
+        assert (link.source, link.target) == ("edge", "cloud")
+        assert link.rtt_seconds >= 0.01
+        assert link.seconds(2**22) >= 2**22 / 40e6
+    assert found[1].measured_at > found[0].measured_at > time.time() - 60
+
+
+def test_a_budget_that_is_no_share_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="link_budget 2"):
+        server_monitor_service(Settings(link_budget=2.0))

@@ -55,3 +55,42 @@ def test_transfers_as_quick_as_a_round_trip_give_a_very_fast_link():
 def test_nothing_measured_is_refused(round_trips, transfers):
     with pytest.raises(InvalidArgumentError, match="a → b"):
         estimate_link("a", "b", round_trips, transfers)
+
+
+def slow_start(size: int) -> float:
+    """27 ms one way: ten segments are doubled every round trip until 100 MB/s are reached."""
+    window, sent, seconds = 14_600.0, 0.0, 0.054
+    while sent + window < size and window < 5.4e6:
+        sent, window, seconds = sent + window, 2 * window, seconds + 0.054
+    return seconds + max(0.0, size - sent) / 1e8
+
+
+def test_slow_start_is_seen_where_throughput_mispredicts():
+    sizes = (2**16, 2**18, 2**20, 2**22)
+    transfers = [(size, slow_start(size)) for size in sizes for _ in range(3)]
+    found = estimate_link("a", "b", [0.054], transfers)
+    for size in (100_000, 700_000, 3_000_000):
+        assert found.seconds(size) == pytest.approx(slow_start(size), rel=0.2)
+    by_throughput = Link("a", "b", 2**22 / (slow_start(2**22) - 0.054), 0.054)
+    assert by_throughput.seconds(700_000) < 0.6 * slow_start(700_000)
+
+
+def test_more_bytes_never_take_less_time():
+    found = estimate_link("a", "b", [0.01], [(1000, 0.05), (2000, 0.03), (4000, 0.06), (8000, 0.055)])
+    assert [size for size, _ in found.knots] == [0, 1000, 2000, 4000, 8000]
+    assert [seconds for _, seconds in found.knots] == pytest.approx([0.01, 0.04, 0.04, 0.0575, 0.0575])
+    assert 8000 / 0.0475 <= found.bytes_per_second <= 1e12
+
+
+def test_spread_says_how_far_measurements_lie_apart():
+    assert estimate_link("a", "b", [0.01], [(1000, 0.02)] * 3).spread == 0
+    shaky = [(size, seconds * factor) for size, seconds in ((1000, 0.02), (9000, 0.1)) for factor in (0.9, 1, 1.2)]
+    assert estimate_link("a", "b", [0.01], shaky).spread == pytest.approx(0.1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 10**7), st.floats(1e-5, 100)), min_size=1, max_size=20), ROUND_TRIPS)
+def test_whatever_was_measured_makes_a_link(transfers, rtt):
+    found = estimate_link("a", "b", [rtt], transfers, 5.0)
+    assert found.measured_at == 5.0
+    assert [size for size, _ in found.knots[1:]] == sorted({size for size, _ in transfers})

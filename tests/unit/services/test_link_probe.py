@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.link_probe import PROBE_BYTES, REPEATS, ROUND_TRIPS, measurements
+from profilers.link_history import PROBE_BYTES, TINY_BYTES
+from services.link_probe import REPEATS, ROUND_TRIPS, measure_link, measurements
 
 
 class FakeLink:
@@ -18,29 +19,38 @@ class FakeLink:
 
 
 async def test_a_fast_link_is_measured_at_every_size() -> None:
-    round_trips, transfers = await measurements(FakeLink(1e8, 0.005).send)
-    assert len(round_trips) == ROUND_TRIPS
-    assert [size for size, _ in transfers] == [size for size in PROBE_BYTES for _ in range(REPEATS)]
+    found = await measurements(FakeLink(1e8, 0.005).send)
+    sizes = [TINY_BYTES] * ROUND_TRIPS + [size for size in PROBE_BYTES for _ in range(REPEATS)]
+    assert [size for size, _ in found] == sizes
 
 
-async def test_one_megabyte_a_second_reaches_the_largest_size() -> None:
-    link = FakeLink(1e6, 0.005)
-    _, transfers = await measurements(link.send)
-    assert transfers[-1][0] == PROBE_BYTES[-1]
+async def test_half_a_megabyte_a_second_is_measured_up_to_one() -> None:
+    link = FakeLink(5e5, 0.005)
+    found = await measurements(link.send)
+    assert found[-1][0] == PROBE_BYTES[2]
     assert link.spent_seconds < 5
 
 
 @pytest.mark.parametrize("bytes_per_second", [1e3, 1e4, 1e5])
 async def test_a_very_slow_link_is_measured_at_the_smallest_size_only(bytes_per_second: float) -> None:
-    _, transfers = await measurements(FakeLink(bytes_per_second, 0.0).send)
-    assert {size for size, _ in transfers} == {PROBE_BYTES[0]}
+    found = await measurements(FakeLink(bytes_per_second, 0.0).send)
+    assert {size for size, _ in found} <= {TINY_BYTES, *PROBE_BYTES[:2]}
+    assert PROBE_BYTES[0] in {size for size, _ in found}
 
 
 # Below 50 kB/s a single transfer of the smallest size takes most of that time.
 @given(st.floats(5e4, 1e9), st.floats(0.0, 0.5))
 async def test_time_is_bounded(bytes_per_second: float, rtt_seconds: float) -> None:
     link = FakeLink(bytes_per_second, rtt_seconds)
-    round_trips, transfers = await measurements(link.send)
-    assert round_trips
-    assert transfers
+    found = await measurements(link.send)
+    assert {TINY_BYTES, PROBE_BYTES[0]} <= {size for size, _ in found}
     assert link.spent_seconds < 5
+
+
+async def test_a_measured_link_is_what_was_measured() -> None:
+    link = FakeLink(2e7, 0.005)
+    found = (await measure_link(link.send, "device", "edge")).estimate()
+    assert (found.source, found.target) == ("device", "edge")
+    assert found.rtt_seconds == pytest.approx(0.005, rel=1e-4)
+    assert found.bytes_per_second == pytest.approx(2e7, rel=1e-4)
+    assert found.measured_at > 1.7e9
