@@ -168,7 +168,7 @@ def _starts(problem: Problem) -> list[Solution]:
     sets = QuantizedSets(problem, frozenset())
     goals = (LATENCY, ENERGY) if problem.model.quantizable else (LATENCY,)
     placements = single_server_placements(problem).values()
-    found = [sets.best(placement, {goal: 1.0}) for goal in goals for placement in placements]
+    found = [sets.best(placement, {goal: 1.0}) for placement in placements for goal in goals]
     alone = [solution for solution in found if solution is not None]
     if alone:
         return alone

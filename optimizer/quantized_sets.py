@@ -1,14 +1,11 @@
 """Which layers to quantise when the placement is fixed: what the baselines are compared with."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.cost import predict, violated_limit
-from core.errors import InternalError
-from core.graph import ModelGraph
 from core.plan import Prediction
 from core.problem import Problem
 from optimizer.measures import NOISE, Weights, caps, measures, value_of
@@ -27,7 +24,7 @@ class QuantizedSets:
         self._problem = problem
         self._planned = planned
         self._layers = problem.model.quantizable
-        self._parts = {layer: _part(problem, layer) for layer in self._layers}
+        self._known: dict[tuple[str, ...], list[dict[str, float]]] = {}
         self._masks: Masks | None = None
         if len(self._layers) <= ENUMERATED:
             allowed = allowed_masks(problem.noise, self._layers, problem.limits.noise)
@@ -57,8 +54,8 @@ class QuantizedSets:
         self, masks: Masks, placement: Mapping[str, str], goal: Weights, plain: Prediction
     ) -> Iterator[frozenset[str]]:
         # All but noise are sums over layers when the placement is fixed, so gains of single layers add up.
-        gains = [self._gains(layer, placement) for layer in self._layers]
         start = measures(plain)
+        gains = self._gains(placement, start)
 
         def totals(weights: Weights) -> NDArray[np.float64]:
             columns = [sum(weight * gain[measure] for measure, weight in weights.items()) for gain in gains]
@@ -72,26 +69,14 @@ class QuantizedSets:
         if allowed.any():
             yield self._named(masks[np.argmin(np.where(allowed, totals(goal), np.inf))])
 
-    def _gains(self, layer: str, placement: Mapping[str, str]) -> dict[str, float]:
-        """By how much each measure changes when one layer becomes int8."""
-        part = self._parts[layer]
-        before, after = (predict(part, placement, chosen) for chosen in ((), (layer,)))
-        if before is None or after is None:
-            raise InternalError(f"layer {layer!r} sends over a missing link; please report this problem file")
-        values = measures(before)
-        return {measure: value - values[measure] for measure, value in measures(after).items()}
+    def _gains(self, placement: Mapping[str, str], start: Mapping[str, float]) -> list[dict[str, float]]:
+        """By how much each measure changes when each layer alone becomes int8."""
+        key = tuple(placement.values())
+        if key not in self._known:
+            alone = [evaluated(self._problem, placement, frozenset((layer,))) for layer in self._layers]
+            changed = [measures(one.prediction) for one in alone]
+            self._known = {key: [{name: one[name] - value for name, value in start.items()} for one in changed]}
+        return self._known[key]
 
     def _named(self, mask: Masks) -> frozenset[str]:
         return frozenset(layer for layer, chosen in zip(self._layers, mask, strict=True) if chosen)
-
-
-def _part(problem: Problem, name: str) -> Problem:
-    """The problem of one layer and its consumers: all that the layer's precision has an effect on."""
-    tensors = tuple(tensor for tensor in problem.model.tensors if tensor.source == name)
-    names = {name}.union(*(tensor.consumers for tensor in tensors))
-    layers = tuple(layer for layer in problem.model.layers if layer.name in names)
-    execution = {
-        server: {layer.name: times[layer.name] for layer in layers if layer.name in times}
-        for server, times in problem.execution.items()
-    }
-    return replace(problem, model=ModelGraph(name, layers, tensors), execution=execution, noise=None)

@@ -88,25 +88,30 @@ class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
 
 
 def _solve_with_highs(program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float]) -> Result:
-    program.solve(
-        _StartedHiGHS(
-            start,
-            msg=False,
-            gapRel=0.0,
-            gapAbs=ABSOLUTE_GAP,
-            threads=1,
-            timeLimit=seconds,
-            random_seed=0,
-            mip_feasibility_tolerance=INTEGRALITY,
+    # HiGHS 1.15.1's presolve fails on some small feasible programs or calls them infeasible.
+    for presolve in ("choose", "off"):
+        program.solve(
+            _StartedHiGHS(
+                start,
+                msg=False,
+                gapRel=0.0,
+                gapAbs=ABSOLUTE_GAP,
+                threads=1,
+                timeLimit=seconds,
+                random_seed=0,
+                mip_feasibility_tolerance=INTEGRALITY,
+                presolve=presolve,
+            )
         )
-    )
-    model = program.solverModel
-    status = model.modelStatusToString(model.getModelStatus())
-    information = model.getInfo()
+        model = program.solverModel
+        status = model.modelStatusToString(model.getModelStatus())
+        if status in ("Optimal", "Time limit reached", "Empty"):
+            break
     if status == "Infeasible":
         return Result("infeasible", False, math.inf)
     if status not in ("Optimal", "Time limit reached", "Empty"):
         raise InternalError(f"HiGHS ended with the status {status!r}; try another solver")
+    information = model.getInfo()
     optimal = status != "Time limit reached"
     has_values = optimal or math.isfinite(information.objective_function_value)
     return Result("optimal" if optimal else "stopped", has_values, information.mip_dual_bound)

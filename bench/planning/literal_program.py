@@ -66,12 +66,20 @@ class LiteralProgram:
         program.setObjective(goal)
         for expression, value in held:
             program.addConstraint(expression <= value + 1e-7)
-        gaps = {"gapRel": self._relative_gap, "gapAbs": 1e-9, "mip_feasibility_tolerance": 1e-9}
-        program.solve(pulp.HiGHS(msg=False, threads=1, **gaps))
-        if program.solverModel.modelStatusToString(program.solverModel.getModelStatus()) == "Infeasible":
+        options = {"gapRel": self._relative_gap, "gapAbs": 1e-9, "mip_feasibility_tolerance": 1e-9}
+        # HiGHS 1.15.1's presolve fails on some small feasible programs or calls them infeasible.
+        for presolve in ("choose", "off"):
+            program.solve(pulp.HiGHS(msg=False, threads=1, presolve=presolve, **options))
+            status = program.solverModel.modelStatusToString(program.solverModel.getModelStatus())
+            if status == "Optimal":
+                break
+        if status == "Infeasible":
             return None
         if program.status != pulp.LpStatusOptimal:
             raise InternalError(f"HiGHS ended the literal program with the status {pulp.LpStatus[program.status]!r}")
+        # All variables are integers; what the solver's tolerance leaves of fractions would make the next cap too tight.
+        for variable in program.variables():
+            variable.varValue = round(variable.varValue or 0.0)
         return pulp.value(goal) or 0.0
 
     def normalization(self) -> Normalization | None:

@@ -20,6 +20,9 @@ class Branching:
         noise: a limit to keep besides; ``None`` if the network has it built in or there is none.
         incumbent: the best known; replaced by what is better.
         out_of_time: asked between steps whether to stop.
+
+    Attributes:
+        multipliers: of the caps, the best for all of the network.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Branching:
         self._out_of_time = out_of_time
         self._waiting: list[tuple[float, int, Region]] = []
         self._count = itertools.count()
+        self.multipliers = np.zeros(len(problem.caps))
 
     def run(self, network: Network, elimination: Elimination) -> float:
         """Minimise over a network, of which the elimination is.
@@ -39,10 +43,10 @@ class Branching:
             A lower bound on the goal: at least the incumbent's window if nothing better exists.
         """
         states = [np.arange(size) for size in network.sizes]
-        multipliers = np.zeros(len(self._problem.caps))
-        self._search(
-            Region(network, states, self._problem, self._incumbent, self._noise is None, multipliers, elimination)
-        )
+        settled = self._noise is None
+        root = Region(network, states, self._problem, self._incumbent, settled, self.multipliers, elimination)
+        self._search(root)
+        self.multipliers = root.multipliers_at_first
         while self._waiting and not self._out_of_time():
             bound, _, region = heapq.heappop(self._waiting)
             if bound >= self._incumbent.window:

@@ -8,71 +8,68 @@ Where the sum would be too large a table, it is split into *mini-buckets*, whose
 bound (Dechter and Rish, Mini-buckets, 2003). Their costs are first shifted between them so that all have the same
 least cost for each state of the variable, which tightens the bound (Ihler et al., Join-graph based cost-shifting
 schemes, 2012).
+
+Buckets of one level do not wait for each other; those of one shape make a *group*, which numpy works on at once.
 """
 
+import copy
+import functools
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.cost import Flags, Numbers
+from optimizer.exact.layout import Bucket, Layout
 from optimizer.exact.network import Integers, Network, Table
-from optimizer.exact.order import elimination_order
 
-LARGEST_TABLES = (400_000, 40_000, 4_000)
-"""Most entries of one table; what would need more is split. The first is taken that keeps the sum in bounds."""
-
-MOST_ENTRIES = 8_000_000
-"""Most entries of all tables together, for some hundreds of megabytes in all."""
-
-
-class TooLargeError(Exception):
-    """The tables would be too large; the message says how large."""
+SHORT = 8
+"""Up to so many states are compared one by one."""
 
 
 @dataclass(frozen=True)
-class _Message:
-    """From which bucket, over which variables."""
-
-    source: int
-    scope: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What is added up in a bucket, over which variables, the one to eliminate last."""
-
-    scope: tuple[int, ...]
-    tables: list[Table]
-    messages: list[_Message]
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """Tables that are added up to eliminate a variable.
+class Input:
+    """Messages that come into a group, at most one for each of its buckets.
 
     Attributes:
-        scope: its neighbours, the first to be eliminated last; the variable itself is a further, last axis.
-        start: where its own costs begin in the flat vector of all costs; ``stop``: where they end.
-        shape: of its own costs, 1 for what they do not depend on.
-        inputs: for every message that comes in here, the bucket it comes from and its shape here.
+        rows: of the group's buckets, those that get one; ``None`` if all do.
+        where: for each of them, where in the vector of all messages its entries are.
+        shape: of one message, 1 for the axes of the group's tables that it does not depend on.
+        absent: these axes, counted after weightings and buckets.
     """
 
-    scope: tuple[int, ...]
-    start: int
-    stop: int
+    rows: Integers | None
+    where: Integers
     shape: tuple[int, ...]
-    inputs: list[tuple[int, tuple[int, ...]]]
+    absent: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Step:
-    """The elimination of a variable: by one bucket, or by several mini-buckets."""
+class Group:
+    """Buckets of one level and shape.
 
-    variable: int
-    buckets: range
+    Attributes:
+        variables: that are eliminated, one for each bucket.
+        scope: buckets × their other variables.
+        sizes: shape of a bucket's table, with the eliminated variable last.
+        own: shape of its own costs, 1 for what they do not depend on.
+        costs: which part of the vector of all costs the buckets' own are.
+        messages: which part of the vector of all messages the buckets' are.
+        inputs: what is added to the own costs.
+        strides: of the scope in a table, counted in rows of the eliminated variable's states.
+    """
+
+    variables: Integers
+    scope: Integers
+    sizes: tuple[int, ...]
+    own: tuple[int, ...]
+    costs: slice
+    messages: slice
+    inputs: list[Input]
+    strides: Integers
 
 
 @dataclass(frozen=True)
@@ -81,44 +78,41 @@ class Eliminated:
 
     Attributes:
         values: the least cost of each weighting, or a lower bound where the elimination is not exact.
-        tables: for each bucket: weightings × scope × variable, the least cost of all that is eliminated so far.
-        messages: for each bucket its table's least over the variable.
+        tables: for each group: weightings × buckets × scope × variable, the least cost of all eliminated so far.
+        messages: weightings × entries, the tables' least over the variable.
     """
 
     values: Numbers
     tables: list[Numbers]
-    messages: list[Numbers]
+    messages: Numbers
 
 
 class Elimination:
-    """The order and the shapes of a network's elimination, made once for all weightings.
+    """The groups of a network's elimination, made once for all weightings.
 
     Attributes:
         measures: what the weightings weigh.
-        sizes: number of states of each of the network's variables.
-        steps: the variables in order.
-        buckets: of all steps.
         exact: whether no bucket had to be split.
         entries: of all tables.
+        states: how many states the variables have left in all, those that occur in no table aside.
 
     Raises:
-        TooLargeError: even split, the tables would have more than ``MOST_ENTRIES`` entries.
+        TooLargeError: even split, the tables would be too large.
     """
 
     def __init__(self, network: Network) -> None:
+        layout = Layout(network)
         self.measures = network.measures
-        self.sizes = network.sizes
-        order = elimination_order(network.sizes, [table.scope for table in network.tables])
-        self._position = {variable: index for index, variable in enumerate(order)}
-        for self._largest in LARGEST_TABLES:
-            layout = self._laid_out(network, order)
-            self.entries = sum(self._entries(part.scope) for parts in layout for part in parts)
-            if self.entries <= MOST_ENTRIES:
-                break
-        else:
-            raise TooLargeError(f"elimination would take {self.entries:.2g} table entries")
-        self.exact = all(len(parts) == 1 for parts in layout)
-        self._build(network, order, layout)
+        self._sizes = network.sizes
+        self.entries = layout.entries
+        self.exact = not any(bucket.split for bucket in layout.buckets)
+        alone = [table for table in network.tables if not table.scope]
+        self._constant = np.sum([table.values for table in alone], axis=0) + np.zeros(len(network.measures))
+        self._impossible = math.inf if any(table.forbidden is not None for table in alone) else 0.0
+        self._build(layout)
+        self._forbidden: list[Numbers | None] = [None] * len(self._groups)
+        first = [self._groups[indices[0]] for indices in self._parts]
+        self.states = sum(len(group.variables) * group.sizes[-1] for group in first)
 
     def run(self, weightings: Numbers) -> Eliminated:
         """Eliminate all variables.
@@ -126,80 +120,45 @@ class Elimination:
         Args:
             weightings: weightings × measures.
         """
-        costs = weightings @ self._costs
-        costs += self._penalties
         count = len(weightings)
+        costs = weightings @ self._costs + self._penalties
+        messages = np.zeros((count, self._message_count))
         tables: list[Numbers] = []
-        messages: list[Numbers] = []
-        for step in self.steps:
-            for index in step.buckets:
-                bucket = self.buckets[index]
-                table = costs[:, bucket.start : bucket.stop].reshape(count, *bucket.shape)
-                for source, shape in bucket.inputs:
-                    table = table + messages[source].reshape(count, *shape)
+        for level in self._levels:
+            for index in level:
+                group, forbidden = self._groups[index], self._forbidden[index]
+                own = costs[:, group.costs].reshape(count, -1, *group.own)
+                table = np.empty((*own.shape[:2], *group.sizes))
+                table[...] = own if forbidden is None else own + forbidden
+                for one in group.inputs:
+                    message = messages[:, one.where].reshape(count, -1, *one.shape)
+                    if one.rows is None:
+                        table += message
+                    else:
+                        table[:, one.rows] += message
                 tables.append(table)
-                if len(step.buckets) == 1:
-                    messages.append(table.min(axis=-1))
-            if len(step.buckets) > 1:
-                self._match(tables, step.buckets)
-                messages.extend(tables[index].min(axis=-1) for index in step.buckets)
-        values = weightings @ self._constant + self._impossible
-        for root in self._roots:
-            values = values + messages[root]
+            for split in self._splits:
+                if split[0] in level:
+                    self._match(tables, split)
+            for index in level:
+                messages[:, self._groups[index].messages] = _least(tables[index]).reshape(count, -1)
+        values = weightings @ self._constant + self._impossible + messages[:, self._roots].sum(axis=1)
         return Eliminated(values, tables, messages)
 
     def best(self, eliminated: Eliminated) -> Integers:
         """By weighting, a state for each variable: of least cost if the elimination is exact, else a good guess."""
         count = len(eliminated.values)
-        rows = np.arange(count)
-        states = np.zeros((len(self.sizes), count), dtype=np.int64)
-        for step in reversed(self.steps):
+        states = np.zeros((count, len(self._sizes)), dtype=np.int64)
+        weighting = np.arange(count)[:, None]
+        for indices in reversed(self._parts):
             total: Numbers | float = 0.0
-            for index in step.buckets:
-                total = total + eliminated.tables[index][(rows, *[states[v] for v in self.buckets[index].scope])]
-            states[step.variable] = np.argmin(total, axis=-1)
-        return states.T
-
-    def reduced(self, excluded: Sequence[Flags]) -> tuple[Network, list[Integers]]:
-        """The network without what is excluded, and for each of its variables the states that are left.
-
-        A variable that occurs in no table keeps its first state. Where a variable has none left, nothing is possible,
-        and the network has no tables.
-        """
-        first = np.zeros(1, dtype=np.int64)
-        kept = [first] * len(self.sizes)
-        for step in self.steps:
-            flags = [excluded[index].reshape(-1, self.sizes[step.variable]).all(axis=0) for index in step.buckets]
-            kept[step.variable] = np.flatnonzero(~np.logical_or.reduce(flags))
-        network = Network(self.measures, [len(states) for states in kept])
-        if min(network.sizes) == 0:
-            return network, kept
-        settled = np.array([states[0] for states in kept])
-        measured = self._constant.copy()
-        positions = self._positions(settled)
-        for step, index in ((one, index) for one in self.steps for index in one.buckets):
-            bucket = self.buckets[index]
-            scope = (*bucket.scope, step.variable)
-            if all(len(kept[variable]) == 1 for variable in scope):
-                measured += self._costs[:, positions[index]]
-                continue
-            values = self._costs[:, bucket.start : bucket.stop].reshape(-1, *bucket.shape)
-            left = excluded[index]
-            used = []
-            for axis, (variable, size) in enumerate(zip(scope, bucket.shape, strict=True)):
-                if size > 1:
-                    used.append(variable)
-                    values = values.take(kept[variable], axis=axis + 1)
-                left = left.take(kept[variable], axis=axis)
-            network.add(used, values)
-            network.add(scope, np.zeros((len(values), *left.shape)), left)
-        network.tables.append(Table((), measured, None))
-        return network, kept
-
-    def _positions(self, states: Integers) -> Integers:
-        """Where in the vector of all costs each bucket's own are, for one state of each variable."""
-        offsets = np.bincount(self._stride_of, self._strides * states[self._strided], len(self.buckets))
-        return self._starts + offsets.astype(np.int64)
+            for index in indices:
+                group, table = self._groups[index], eliminated.tables[index]
+                bucket = np.arange(len(group.variables))
+                rows = table.reshape(count, len(bucket), -1, group.sizes[-1])
+                total = total + rows[weighting, bucket, states[:, group.scope] @ group.strides]
+            states[:, group.variables] = np.argmin(total, axis=-1)
+        return states
 
     def measure(self, states: Integers) -> Numbers:
         """Every measure of one state for each variable; infinite where that is impossible."""
@@ -209,136 +168,218 @@ class Elimination:
         return measured
 
     def excluded(self, eliminated: Eliminated, below: Numbers) -> list[Flags]:
-        """For each bucket the entries of its table that no assignment within ``below`` has.
+        """For each group the entries of its tables that no assignment within ``below`` has: buckets × scope × variable.
 
         Args:
-            eliminated: for the same weightings.
+            eliminated: for the same weightings, all with finite values.
             below: for each weighting the cost that an assignment may have at most.
         """
-        excluded: list[Flags] = [np.zeros(0, dtype=bool)] * len(self.buckets)
-        # The least cost of all that is not in a bucket's table, by the states of its scope.
-        outside: dict[int, Numbers] = {}
-        for root in self._roots:
-            outside[root] = (eliminated.values - eliminated.messages[root])[:, None]
-        for index in range(len(self.buckets) - 1, -1, -1):
-            # Axes from here on: weightings × scope × variable.
-            around = outside.pop(index)
-            through = eliminated.tables[index] + around.reshape(*around.shape[: len(self.buckets[index].scope) + 1], 1)
+        excluded: list[Flags] = [np.zeros(0, dtype=bool)] * len(self._groups)
+        messages = eliminated.messages
+        # The least cost of all that is not in a bucket's table, by the entries of its message.
+        outside = np.zeros_like(messages)
+        outside[:, self._roots] = eliminated.values[:, None] - messages[:, self._roots]
+        for index in range(len(self._groups) - 1, -1, -1):
+            group = self._groups[index]
+            around = outside[:, group.messages].reshape(len(below), -1, *group.sizes[:-1], 1)
+            through = eliminated.tables[index] + around
             possible = through <= below.reshape(-1, *(1,) * (through.ndim - 1))
             excluded[index] = ~np.logical_and.reduce(possible, axis=0)
-            for source, shape in self.buckets[index].inputs:
-                absent = tuple(axis + 1 for axis, size in enumerate(shape) if size == 1 and through.shape[axis + 1] > 1)
-                message = eliminated.messages[source]
-                least = through.min(axis=absent).reshape(message.shape)
+            for one in group.inputs:
+                message = messages[:, one.where]
+                rows = through if one.rows is None else through[:, one.rows]
+                least = rows.min(axis=tuple(axis + 2 for axis in one.absent)).reshape(message.shape)
                 with np.errstate(invalid="ignore"):
-                    outside[source] = np.where(np.isfinite(message), least - message, np.inf)
+                    outside[:, one.where] = np.where(np.isfinite(message), least - message, np.inf)
         return excluded
 
-    def _match(self, tables: list[Numbers], buckets: range) -> None:
+    def kept(self, excluded: Sequence[Flags]) -> list[Integers]:
+        """For each variable the states that are left; of one that occurs in no table, the first."""
+        first = np.zeros(1, dtype=np.int64)
+        kept = [first] * len(self._sizes)
+        for variables, possible in self._possible(excluded):
+            for variable, flags in zip(variables.tolist(), possible, strict=True):
+                kept[variable] = np.flatnonzero(flags)
+        return kept
+
+    def without(self, excluded: Sequence[Flags]) -> "Elimination":
+        """The same with more that is forbidden; what an assignment measures stays."""
+        narrowed = copy.copy(self)
+        narrowed._forbidden = [np.where(flags, math.inf, 0.0) for flags in excluded]
+        narrowed.states = sum(int(possible.sum()) for _, possible in self._possible(excluded))
+        return narrowed
+
+    def _possible(self, excluded: Sequence[Flags]) -> Iterator[tuple[Integers, Flags]]:
+        """The variables of a level and variables × states: whether they are possible."""
+        for indices in self._parts:
+            out = [excluded[index].all(axis=tuple(range(1, excluded[index].ndim - 1))) for index in indices]
+            yield self._groups[indices[0]].variables, ~np.logical_or.reduce(out)
+
+    def reduced(self, excluded: Sequence[Flags], kept: Sequence[Integers]) -> Network:
+        """The network of what is left; without tables where a variable has no state left."""
+        network = Network(self.measures, [len(states) for states in kept])
+        if min(network.sizes) == 0:
+            return network
+        single = np.array(network.sizes) == 1
+        measured = self._constant.copy()
+        positions = self._positions(np.array([states[0] for states in kept]))
+        for group, flags in zip(self._groups, excluded, strict=True):
+            scopes = np.column_stack((group.scope, group.variables))
+            settled = single[scopes].all(axis=1)
+            numbers = np.arange(self._first[group.costs.start], self._first[group.costs.start] + len(scopes))
+            measured += self._costs[:, positions[numbers[settled]]].sum(axis=1)
+            values = self._costs[:, group.costs].reshape(len(measured), -1, *group.own)
+            for row in np.flatnonzero(~settled):
+                scope = scopes[row].tolist()
+                self._add_left(network, scope, values[:, row], flags[row], kept)
+        network.tables.append(Table((), measured, None))
+        return network
+
+    @staticmethod
+    def _add_left(
+        network: Network, scope: list[int], values: Numbers, excluded: Flags, kept: Sequence[Integers]
+    ) -> None:
+        used = []
+        for axis, variable in enumerate(scope):
+            if values.shape[axis + 1] > 1:
+                used.append(variable)
+                values = values.take(kept[variable], axis=axis + 1)
+            excluded = excluded.take(kept[variable], axis=axis)
+        network.add(used, values)
+        network.add(scope, np.zeros((len(values), *excluded.shape)), excluded)
+
+    def _positions(self, states: Integers) -> Integers:
+        """Where in the vector of all costs each bucket's own are, for one state of each variable."""
+        offsets = np.bincount(self._stride_of, self._strides * states[self._strided], len(self._starts))
+        return self._starts + offsets.astype(np.int64)
+
+    @staticmethod
+    def _match(tables: list[Numbers], split: Sequence[int]) -> None:
         """Shift costs between mini-buckets, so that each has the same least cost by state of the variable."""
-        least = [tables[index].min(axis=tuple(range(1, tables[index].ndim - 1))) for index in buckets]
+        least = [tables[index].min(axis=tuple(range(1, tables[index].ndim - 1))) for index in split]
         # What one bucket forbids all others need not pay for.
         possible = np.isfinite(np.sum(least, axis=0))
         mean = np.where(possible, np.mean(least, axis=0), 0.0)
-        for index, own in zip(buckets, least, strict=True):
+        for index, own in zip(split, least, strict=True):
             shift = np.where(possible, mean - np.where(possible, own, 0.0), 0.0)
             axes = (len(shift), *(1,) * (tables[index].ndim - 2), shift.shape[-1])
-            tables[index] = tables[index] + shift.reshape(axes)
+            tables[index] += shift.reshape(axes)
 
-    def _laid_out(self, network: Network, order: Sequence[int]) -> list[list[_Part]]:
-        """What is added up in each bucket of each step."""
-        own: dict[int, list[Table]] = defaultdict(list)
-        for table in network.tables:
-            if table.scope:
-                own[min(self._position[variable] for variable in table.scope)].append(table)
-        arrived: dict[int, list[_Message]] = defaultdict(list)
-        layout = []
-        count = 0
-        for index, variable in enumerate(order):
-            parts = []
-            for tables, messages in self._mini_buckets(variable, own.pop(index, []), arrived.pop(index, [])):
-                scopes = [table.scope for table in tables] + [message.scope for message in messages]
-                scope = self._ordered({variable}.union(*scopes))
-                if len(scope) > 1:
-                    arrived[self._position[scope[-2]]].append(_Message(count, scope[:-1]))
-                parts.append(_Part(scope, tables, messages))
-                count += 1
-            layout.append(parts)
-        return layout
+    def _build(self, layout: Layout) -> None:
+        """Group the buckets, and lay their own costs and their messages out one after another."""
+        added = [self._added_up(bucket, layout) for bucket in layout.buckets]
+        alike: dict[tuple[int, int, tuple[int, ...], tuple[int, ...]], list[int]] = defaultdict(list)
+        for number, bucket in enumerate(layout.buckets):
+            apart = number if bucket.split else -1
+            alike[bucket.level, apart, added[number][1].shape, self._shape(bucket.scope)].append(number)
+        members = [alike[key] for key in sorted(alike, key=lambda key: key[0])]
+        order = list(itertools.chain.from_iterable(members))
+        counts = [math.prod(self._shape(layout.buckets[number].scope[:-1])) for number in order]
+        message = dict(zip(order, itertools.accumulate(counts, initial=0), strict=False))
+        self._message_count = sum(counts)
+        self._roots = np.array([message[number] for number in order if len(layout.buckets[number].scope) == 1], int)
+        self._costs = np.zeros((len(self.measures), sum(added[number][1].size for number in order)))
+        self._penalties = np.zeros(self._costs.shape[1])
+        self._groups: list[Group] = []
+        self._first: dict[int, int] = {}
+        starts: list[int] = []
+        stop = 0
+        for numbers in members:
+            begin = stop
+            self._first[begin] = len(starts)
+            for number in numbers:
+                values, penalty = added[number]
+                starts.append(stop)
+                stop += penalty.size
+                self._costs[:, starts[-1] : stop] = values.reshape(len(values), -1)
+                self._penalties[starts[-1] : stop] = penalty.reshape(-1)
+            buckets = [layout.buckets[number] for number in numbers]
+            first = message[numbers[0]]
+            sizes = self._shape(buckets[0].scope)
+            last = first + len(numbers) * math.prod(sizes[:-1])
+            self._groups.append(
+                Group(
+                    np.array([bucket.scope[-1] for bucket in buckets]),
+                    np.array([bucket.scope[:-1] for bucket in buckets], int).reshape(len(buckets), -1),
+                    sizes,
+                    added[numbers[0]][1].shape,
+                    slice(begin, stop),
+                    slice(first, last),
+                    self._inputs(buckets, message),
+                    np.array([math.prod(sizes[axis + 1 : -1]) for axis in range(len(sizes) - 1)], int),
+                )
+            )
+        self._starts = np.array(starts, int)
+        self._order(layout, members)
+        self._prepare_measuring()
 
-    def _build(self, network: Network, order: Sequence[int], layout: list[list[_Part]]) -> None:
-        alone = [table for table in network.tables if not table.scope]
-        self._constant = np.sum([table.values for table in alone], axis=0) + np.zeros(len(network.measures))
-        self._impossible = math.inf if any(table.forbidden is not None for table in alone) else 0.0
-        self._roots: list[int] = []
-        self.steps: list[Step] = []
-        self.buckets: list[Bucket] = []
-        costs, penalties = [np.zeros((len(network.measures), 0))], [np.zeros(0)]
-        start = 0
-        for variable, parts in zip(order, layout, strict=True):
-            self.steps.append(Step(variable, range(len(self.buckets), len(self.buckets) + len(parts))))
-            for part in parts:
-                values, penalty = self._added_up(part.tables, part.scope, len(network.measures))
-                inputs = [(message.source, self._shape(part.scope, message.scope)) for message in part.messages]
-                stop = start + penalty.size
-                if len(part.scope) == 1:
-                    self._roots.append(len(self.buckets))
-                self.buckets.append(Bucket(part.scope[:-1], start, stop, penalty.shape, inputs))
-                costs.append(values.reshape(len(values), -1))
-                penalties.append(penalty.reshape(-1))
-                start = stop
-        self._costs = np.concatenate(costs, axis=1)
-        self._penalties = np.concatenate(penalties)
-        self._starts = np.array([bucket.start for bucket in self.buckets], dtype=np.int64)
-        strides = [
-            (index, variable, math.prod(self.buckets[index].shape[axis + 1 :]))
-            for step in self.steps
-            for index in step.buckets
-            for axis, variable in enumerate((*self.buckets[index].scope, step.variable))
-            if self.buckets[index].shape[axis] > 1
-        ]
-        # Where an assignment's costs are: in each bucket at the sum of its states times these strides.
-        self._stride_of, self._strided, self._strides = np.array(strides, dtype=np.int64).reshape(-1, 3).T
+    def _order(self, layout: Layout, members: list[list[int]]) -> None:
+        """Which groups do not wait for each other, and which are mini-buckets of one variable."""
+        steps: dict[int, list[int]] = defaultdict(list)
+        levels: dict[int, list[int]] = defaultdict(list)
+        for index, numbers in enumerate(members):
+            bucket = layout.buckets[numbers[0]]
+            levels[bucket.level].append(index)
+            steps[bucket.step].append(index)
+        self._levels = list(levels.values())
+        self._parts = sorted(steps.values())
+        self._splits = [indices for indices in self._parts if len(indices) > 1]
 
-    def _mini_buckets(
-        self, variable: int, tables: list[Table], messages: list[_Message]
-    ) -> list[tuple[list[Table], list[_Message]]]:
-        """Divide what a variable occurs in so that no sum is too large; mostly into one part."""
-        pieces: list[Table | _Message] = [*tables, *messages]
-        if self._entries({variable}.union(*(piece.scope for piece in pieces))) <= self._largest:
-            return [(tables, messages)]
-        parts: list[tuple[set[int], list[Table | _Message]]] = []
-        for piece in sorted(pieces, key=lambda one: -self._entries(one.scope)):
-            joined = [(self._entries(scope.union(piece.scope)), index) for index, (scope, _) in enumerate(parts)]
-            entries, index = min(joined, default=(math.inf, 0))
-            if entries > self._largest:
-                index = len(parts)
-                parts.append(({variable}, []))
-            parts[index][0].update(piece.scope)
-            parts[index][1].append(piece)
-        return [
-            ([one for one in part if isinstance(one, Table)], [one for one in part if isinstance(one, _Message)])
-            for _, part in parts
-        ]
+    def _inputs(self, buckets: Sequence[Bucket], message: dict[int, int]) -> list[Input]:
+        found: dict[tuple[tuple[bool, ...], int], list[tuple[int, int]]] = defaultdict(list)
+        for row, bucket in enumerate(buckets):
+            present = [tuple(variable in one.scope for variable in bucket.scope) for one in bucket.messages]
+            for position, one in enumerate(bucket.messages):
+                twice = present[:position].count(present[position])
+                found[present[position], twice].append((row, message[one.source]))
+        sizes = self._shape(buckets[0].scope)
+        inputs = []
+        for (axes, _), pairs in found.items():
+            shape = tuple(size if used else 1 for size, used in zip(sizes, axes, strict=True))
+            absent = tuple(axis for axis, used in enumerate(axes) if not used)
+            rows, starts = np.array(pairs, int).T
+            where = starts[:, None] + np.arange(math.prod(shape))
+            inputs.append(Input(None if len(rows) == len(buckets) else rows, where, shape, absent))
+        return inputs
 
-    def _entries(self, scope: Iterable[int]) -> float:
-        return math.prod(float(self.sizes[variable]) for variable in scope)
+    def _prepare_measuring(self) -> None:
+        """Where an assignment's costs are: for each bucket at its start plus the sum of its states times strides."""
+        of, variables, strides = [], [], []
+        for group in self._groups:
+            scopes = np.column_stack((group.scope, group.variables))
+            numbers = self._first[group.costs.start] + np.arange(len(scopes))
+            for axis, size in enumerate(group.own):
+                if size > 1:
+                    of.append(numbers)
+                    variables.append(scopes[:, axis])
+                    strides.append(np.full(len(scopes), math.prod(group.own[axis + 1 :])))
+        nothing = [np.zeros(0, int)]
+        self._stride_of, self._strided, self._strides = (
+            np.concatenate(one or nothing) for one in (of, variables, strides)
+        )
 
-    def _ordered(self, scope: Iterable[int]) -> tuple[int, ...]:
-        return tuple(sorted(scope, key=lambda variable: -self._position[variable]))
+    def _shape(self, scope: Sequence[int]) -> tuple[int, ...]:
+        return tuple(self._sizes[variable] for variable in scope)
 
-    def _shape(self, scope: Sequence[int], used: Iterable[int]) -> tuple[int, ...]:
-        present = set(used)
-        return tuple(self.sizes[variable] if variable in present else 1 for variable in scope)
-
-    def _added_up(self, tables: list[Table], scope: Sequence[int], measures: int) -> tuple[Numbers, Numbers]:
+    def _added_up(self, bucket: Bucket, layout: Layout) -> tuple[Numbers, Numbers]:
         """Measures × shape of the tables' sum over the scope, and infinity where it is impossible."""
-        shape = self._shape(scope, {variable for table in tables for variable in table.scope})
-        values, penalty = np.zeros((measures, *shape)), np.zeros(shape)
-        for table in tables:
-            axes = sorted(range(len(table.scope)), key=lambda axis: -self._position[table.scope[axis]])
-            here = self._shape(scope, table.scope)
-            values += table.values.transpose(0, *(axis + 1 for axis in axes)).reshape(measures, *here)
+        shape = self._shape_of({variable for table in bucket.tables for variable in table.scope}, bucket.scope)
+        values, penalty = np.zeros((len(self.measures), *shape)), np.zeros(shape)
+        for table in bucket.tables:
+            axes = layout.axes(table.scope)
+            here = self._shape_of(set(table.scope), bucket.scope)
+            values += table.values.transpose(0, *(axis + 1 for axis in axes)).reshape(len(values), *here)
             if table.forbidden is not None:
                 penalty += np.where(table.forbidden.transpose(axes).reshape(here), math.inf, 0.0)
         return values, penalty
+
+    def _shape_of(self, used: set[int], scope: Sequence[int]) -> tuple[int, ...]:
+        return tuple(self._sizes[variable] if variable in used else 1 for variable in scope)
+
+
+def _least(table: Numbers) -> Numbers:
+    """The least over the last axis; numpy's own way is slow where that is short."""
+    if table.shape[-1] > SHORT:
+        least: Numbers = table.min(axis=-1)
+        return least
+    return functools.reduce(np.minimum, (table[..., state] for state in range(table.shape[-1])))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,8 @@ from core.cost import Numbers, predict
 from core.graph import GENERATOR, RECEIVER
 from core.problem import Problem
 from optimizer.exact.branching import Branching
-from optimizer.exact.elimination import Elimination, TooLargeError
+from optimizer.exact.elimination import Elimination
+from optimizer.exact.layout import TooLargeError
 from optimizer.exact.network import Integers, Network, PlacementNetwork
 from optimizer.exact.noise_limit import NoiseLimit
 from optimizer.exact.region import Capped, Incumbent
@@ -55,6 +56,7 @@ class ExactMethod:
         self._solver = solver
         self._tell = tell
         self._prepared: dict[float | None, _Prepared] = {}
+        self._earlier: list[Weights] = []
 
     @cached_property
     def _program(self) -> IntegerProgram:
@@ -78,6 +80,7 @@ class ExactMethod:
             goal=np.array([goal.get(measure, 0.0) for measure in names]),
             rows=np.array([names.index(measure) for measure in capped], dtype=np.int64),
             caps=np.array([caps[measure] for measure in capped]),
+            sums=self._sums(capped),
         )
         known = math.inf if start is None else value_of(goal, start.prediction)
         measure = self._measure if self._placement.relaxed else prepared.elimination.measure
@@ -85,12 +88,20 @@ class ExactMethod:
         stop = begin + self._seconds_alone(end - begin)
         branching = Branching(problem, prepared.unsettled, incumbent, lambda: time.perf_counter() > stop)
         bound = branching.run(prepared.network, prepared.elimination)
+        if math.isfinite(bound) and len(goal) == 1:
+            self._earlier.append({**goal, **dict(zip(capped, branching.multipliers.tolist(), strict=True))})
         found = start if incumbent.states is None else self._solution(incumbent.states)
         if bound < incumbent.window:
             return self._continue(goal, caps, end, found, bound, "a gap is left between plan and bound")
         if found is None:
             return Outcome("infeasible")
         return Outcome("optimal", found, min(bound, incumbent.value))
+
+    def _sums(self, capped: Sequence[str]) -> Numbers:
+        """Of earlier goals that are capped now: each with the multiples of its caps by which it was bounded."""
+        sums = [one for one in self._earlier if {*one} <= {*capped} and len(one) > 1]
+        rows = [[one.get(measure, 0.0) for measure in capped] for one in sums]
+        return np.array(rows, dtype=float).reshape(len(rows), len(capped))
 
     @cached_property
     def _placement(self) -> PlacementNetwork:

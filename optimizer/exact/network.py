@@ -128,6 +128,7 @@ class PlacementNetwork:
         self._float = self.network.variable(1)
         rows = self._costs.rows
         self._on: list[list[int]] = [np.flatnonzero(row).tolist() for row in np.isfinite(self._costs.seconds[:, :, 0])]
+        self._known: dict[tuple[tuple[int, ...], ...], Numbers] = {}
         self._place = [self.network.variable(len(on)) for on in self._on]
         self.precision = {name: self.network.variable(2) for name in problem.model.quantizable}
         self._precision = {rows[name]: variable for name, variable in self.precision.items()}
@@ -228,10 +229,14 @@ class PlacementNetwork:
 
     def _reached(self, domains: Sequence[Sequence[int]]) -> Numbers:
         """Servers × states of the targets: 1 where one of the targets is on the server."""
+        key = tuple(map(tuple, domains))
+        if key in self._known:
+            return self._known[key]
         reached = np.zeros((len(self._servers), *map(len, domains)))
         for axis, domain in enumerate(domains):
             for state, column in enumerate(domain):
                 np.moveaxis(reached[column], axis, 0)[state] = 1.0
+        self._known[key] = reached
         return reached
 
     def _union(self, targets: Sequence[int]) -> tuple[list[int], Numbers]:

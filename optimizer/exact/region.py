@@ -2,12 +2,12 @@
 
 import math
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.cost import Numbers
+from core.cost import Flags, Numbers
 from optimizer.exact.elimination import Eliminated, Elimination
 from optimizer.exact.multipliers import CuttingPlanes
 from optimizer.exact.network import Integers, Network
@@ -32,7 +32,10 @@ PRUNINGS = 8
 WORTHWHILE = 0.95
 """Part of the states that may be left for another round."""
 
-TIGHT = 1 + 1e-6
+COMPACT = 0.5
+"""Part of the states that may be left before a network of its own is made of them."""
+
+TIGHT = 1.01
 """A cap so near to the least value of its measure leaves little else."""
 
 CLOSED = 1e-10
@@ -47,11 +50,13 @@ class Capped:
         goal: weights of the measures.
         rows: the measures that have caps.
         caps: their largest values.
+        sums: multiples of the caps, sums × caps, that an earlier minimisation found to leave little.
     """
 
     goal: Numbers
     rows: Integers
     caps: Numbers
+    sums: Numbers
 
     @property
     def allowed(self) -> Numbers:
@@ -103,7 +108,7 @@ class Incumbent:
         measured = self._measure(states)
         value = self._problem.value(measured)
         better = value < self.value or (self.states is None and value <= self.value)
-        if better and (measured[self._problem.rows] <= self._problem.allowed).all():
+        if better and math.isfinite(value) and (measured[self._problem.rows] <= self._problem.allowed).all():
             self.value, self.states = value, states
 
 
@@ -121,6 +126,7 @@ class Region:
 
     Attributes:
         bound: nothing in the region has a lower goal; at least the incumbent's where nothing is better.
+        multipliers: the best by what is left; ``multipliers_at_first``: before anything was left out by them.
     """
 
     def __init__(
@@ -138,9 +144,11 @@ class Region:
         self.bound = -math.inf
         self.settled = settled
         self.multipliers = multipliers
+        self.multipliers_at_first = multipliers
         self._problem = problem
         self._incumbent = incumbent
         self._elimination = elimination or Elimination(network)
+        self._excluded: list[Flags] | None = None
         self._seen: list[tuple[Integers, Numbers]] = []
 
     @property
@@ -150,20 +158,36 @@ class Region:
 
     def search(self, out_of_time: Callable[[], bool]) -> None:
         """Raise the bound and leave out what is not better, while that helps."""
+        self._search(out_of_time)
+        if self._excluded is not None and not self.closed:
+            self._compact(self._excluded)
+
+    def _search(self, out_of_time: Callable[[], bool]) -> None:
         problem = self._problem
-        eliminated = self._elimination.run(np.vstack((problem.goal, np.eye(len(problem.goal))[problem.rows])))
-        if not (eliminated.values <= self._below(0.0)).all():
+        if max(self.network.sizes) == 1:
+            self._offer(np.zeros(len(self.network.sizes), dtype=np.int64))
+            self.bound = math.inf
+            return
+        sums = np.vstack((np.eye(len(problem.caps)), problem.sums))
+        weightings = np.zeros((len(sums), len(problem.goal)))
+        weightings[:, problem.rows] = sums
+        eliminated = self._elimination.run(np.vstack((problem.goal, weightings)))
+        below = np.append(self._incumbent.window, sums @ problem.allowed)
+        if not (eliminated.values <= below).all():
             self.bound = math.inf
             return
         self.bound = max(self.bound, float(eliminated.values[0]))
         self._see(eliminated)
-        if (problem.caps <= TIGHT * np.abs(eliminated.values[1:])).any():
-            self._leave_out(eliminated, self._below(0.0))
-        for _ in range(PRUNINGS):
+        if len(problem.sums) or (problem.caps <= TIGHT * np.abs(eliminated.values[1:])).any():
+            self._leave_out(eliminated, np.minimum(below, sys.float_info.max))
+        for pruning in range(PRUNINGS):
             if self.closed or out_of_time():
                 return
-            self._multiply(out_of_time)
-            if self.closed or not self._shrink():
+            if len(problem.caps):
+                self._multiply(out_of_time)
+            if pruning == 0:
+                self.multipliers_at_first = self.multipliers
+            if self.closed or out_of_time() or not self._shrink():
                 return
 
     def _look(self) -> None:
@@ -178,7 +202,7 @@ class Region:
         return self._whole(self._best_seen())
 
     def _best_seen(self) -> Integers:
-        weighted = Capped(self._problem.weighting(self.multipliers), self._problem.rows, self._problem.caps)
+        weighted = replace(self._problem, goal=self._problem.weighting(self.multipliers))
         return min(self._seen, key=lambda one: weighted.value(one[1]))[0]
 
     def _whole(self, states: Integers) -> Integers:
@@ -216,15 +240,15 @@ class Region:
 
     def _see(self, eliminated: Eliminated) -> None:
         """Look at the best assignment by each weighting."""
+        self._seen = [(states, self._offer(states)) for states in self._elimination.best(eliminated)]
+
+    def _offer(self, states: Integers) -> Numbers:
+        """Offer an assignment of the network that seems better than the incumbent; returns what it measures."""
         problem, incumbent = self._problem, self._incumbent
-        allowed = problem.allowed
-        self._seen = []
-        for states in self._elimination.best(eliminated):
-            measured = self._elimination.measure(states)
-            self._seen.append((states, measured))
-            value = problem.value(measured)
-            if value <= incumbent.value and (measured[problem.rows] <= allowed).all():
-                incumbent.offer(self._whole(states))
+        measured = self._elimination.measure(states)
+        if problem.value(measured) <= incumbent.value and (measured[problem.rows] <= problem.allowed).all():
+            incumbent.offer(self._whole(states))
+        return measured
 
     def _multiply(self, out_of_time: Callable[[], bool]) -> None:
         """Find the multipliers of the best bound."""
@@ -265,22 +289,33 @@ class Region:
             self.bound = math.inf
             return False
         self._see(eliminated)
-        before = sum(self.network.sizes)
+        before = self._elimination.states
         self._leave_out(eliminated, below)
-        return sum(self.network.sizes) < WORTHWHILE * before
+        return self._elimination.states < WORTHWHILE * before
 
     def _leave_out(self, eliminated: Eliminated, below: Numbers) -> None:
-        network, kept = self._elimination.reduced(self._elimination.excluded(eliminated, below))
-        if min(network.sizes) == 0:
+        excluded = self._elimination.excluded(eliminated, below)
+        narrowed = self._elimination.without(excluded)
+        if self._elimination.exact and narrowed.states > COMPACT * self._elimination.states:
+            self._elimination, self._excluded = narrowed, excluded
+        else:
+            self._compact(excluded)
+
+    def _compact(self, excluded: Sequence[Flags]) -> None:
+        """Make a network of what is left; if that is one assignment, look at it, and nothing else is left."""
+        kept = self._elimination.kept(excluded)
+        most = {len(states) for states in kept}
+        if 0 in most:
             self.bound = math.inf
-            return
-        self.states = [before[states] for before, states in zip(self.states, kept, strict=True)]
-        self.network = network
-        self._elimination = Elimination(network)
-        self._seen = []
-        if max(network.sizes) == 1:
-            self._look()
+        elif most == {1}:
+            self._offer(np.array([states[0] for states in kept]))
             self.bound = math.inf
+        else:
+            self.network = self._elimination.reduced(excluded, kept)
+            self.states = [before[states] for before, states in zip(self.states, kept, strict=True)]
+            self._elimination = Elimination(self.network)
+            self._excluded = None
+            self._seen = []
 
     def _below(self, offsets: Numbers | float) -> Numbers:
         """What an assignment may cost by the goal with multipliers, the goal and the capped measures."""

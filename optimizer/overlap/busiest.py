@@ -16,7 +16,8 @@ import numpy as np
 
 from core.cost import Numbers, predict, violated_limit
 from core.problem import Problem
-from optimizer.exact.elimination import Elimination, TooLargeError
+from optimizer.exact.elimination import Elimination
+from optimizer.exact.layout import TooLargeError
 from optimizer.exact.network import Network, PlacementNetwork
 from optimizer.measures import ENERGY, NOISE, caps, computing_of, sending_of
 from optimizer.noise import allowed_masks
@@ -60,7 +61,9 @@ def busiest_bound(
     Args:
         stop: asked before each round whether to end with the best bound so far.
     """
-    bound = time_weight * _shared_computing(problem)
+    # Joules are at least 0 unless a correction makes a time negative.
+    costs = problem.costs.seconds
+    bound = time_weight * _shared_computing(problem) if costs.min() >= 0 else -math.inf
     if stop() or _numbers(problem) > MOST_NUMBERS:
         return LoadBound(bound, [])
     try:

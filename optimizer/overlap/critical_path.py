@@ -29,7 +29,8 @@ def critical_path_bound(problem: Problem) -> float:
     ends = np.full_like(seconds, np.inf)
     for name in problem.model.topological_order:
         row = costs.rows[name]
-        begin = np.zeros(seconds.shape[1])
+        # Not from 0 on where something is waited for: a correction below zero counts in its whole component.
+        begin = np.full(seconds.shape[1], -np.inf if sent[row] else 0.0)
         for producer, groups in sent[row].items():
             at_ends = producer == len(names) - 2 or row == len(names) - 1
             arrival = ends[producer][:, :, None] + _sending(costs, groups, at_ends)

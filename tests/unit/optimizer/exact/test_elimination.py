@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.cost import Numbers
-from optimizer.exact import elimination as module
+from optimizer.exact import layout as module
 from optimizer.exact.elimination import Elimination
 from optimizer.exact.network import Network
 
@@ -73,7 +73,9 @@ def test_leaves_out_nothing_that_is_good_enough(network: Network, slack: int) ->
     if not np.isfinite(eliminated.values).all():
         return
     below = eliminated.values + slack
-    reduced, kept = elimination.reduced(elimination.excluded(eliminated, below))
+    excluded = elimination.excluded(eliminated, below)
+    kept = elimination.kept(excluded)
+    reduced = elimination.reduced(excluded, kept)
     good = [states for states, cost in all_costs(network).items() if (weighted(cost) <= below).all()]
     bound = [variable for variable in range(len(network.sizes)) if any(variable in t.scope for t in network.tables)]
     for states in good:
@@ -101,7 +103,7 @@ def test_split_tables_bound_from_below(network: Network) -> None:
     costs = all_costs(network)
     below = exact + 2
     if np.isfinite(exact).all():
-        _, kept = split.reduced(split.excluded(eliminated, below))
+        kept = split.kept(split.excluded(eliminated, below))
         for states, cost in costs.items():
             if (weighted(cost) <= below).all():
                 used = {variable for table in network.tables for variable in table.scope}
