@@ -9,12 +9,13 @@ import onnx
 from core.graph import ModelGraph
 from core.problem import LayerTime
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
-from core.progress import Progress, no_progress
+from core.progress import Progress, no_progress, part
 from core.tensors import Array
 from inferencer.session import open_session, session_options
 from model_divider.quantize import quantize
 from profilers.attribution import attribute_seconds
 from profilers.labels import labelled
+from profilers.layer_by_layer import rescale, time_layers
 from profilers.node_times import time_nodes
 from profilers.random_inputs import random_inputs
 
@@ -39,6 +40,9 @@ def profile_execution(
     (thesis 6.3.2), so that the float times sum to ``whole_seconds``, and with all of V_Q in int8 to
     ``mixed_seconds``; see ``correct``.
 
+    Where ``runtime.timing`` is ``layer-by-layer``, every layer is timed alone instead and corrected by the thesis's
+    formulas; see ``profilers.layer_by_layer``.
+
     Random inputs of the right shapes are used; time hardly depends on values. All seconds are real ones, multiplied
     by ``runtime.slowdown``.
 
@@ -60,13 +64,17 @@ def profile_execution(
     inputs = random_inputs(profile.inputs, 1, profile.settings.random_seed)[0]
     progress(0.0, "timing the whole model")
     whole = _time_whole([version.SerializeToString() for version in versions], runtime, inputs)
-    layers = []
-    for index, version in enumerate(versions):
-        progress(0.5 + 0.25 * index, f"timing layers in {('float', 'int8')[index]}")
-        nodes = time_nodes(labelled(version, parsed).SerializeToString(), runtime, inputs, _runs(whole[index]))
-        layers.append(attribute_seconds(nodes, profile.graph))
-    mixed = (layers[1], whole[1]) if quantizable else None
-    times = correct(profile.graph, layers[0], whole[0], mixed)
+    if runtime.timing == "layer-by-layer":
+        floats, integers = time_layers(parsed, profile, runtime, inputs, part(progress, 0.5, 0.5))
+        times = rescale(floats, integers, whole[0], whole[1] if quantizable else None)
+    else:
+        layers = []
+        for index, version in enumerate(versions):
+            progress(0.5 + 0.25 * index, f"timing layers in {('float', 'int8')[index]}")
+            nodes = time_nodes(labelled(version, parsed).SerializeToString(), runtime, inputs, _runs(whole[index]))
+            layers.append(attribute_seconds(nodes, profile.graph))
+        floats = layers[0]
+        times = correct(profile.graph, floats, whole[0], (layers[1], whole[1]) if quantizable else None)
     progress(1.0, "layers timed")
     slowdown = runtime.slowdown
     return ExecutionProfile(
@@ -81,7 +89,7 @@ def profile_execution(
         },
         whole[0] * slowdown,
         whole[1] * slowdown if quantizable else None,
-        sum(layers[0].values()) * slowdown,
+        sum(floats.values()) * slowdown,
     )
 
 

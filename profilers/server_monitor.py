@@ -19,7 +19,8 @@ def fingerprint(runtime: RuntimeSettings) -> tuple[str, str]:
     """Identify what decides how fast this server runs models.
 
     Processor model, its architecture and vector instructions, processors that this process may use, threads,
-    slow-down, execution provider and runtime version: servers of equal fingerprint share execution profiles.
+    slow-down, way of timing, execution provider and runtime version: servers of equal fingerprint share execution
+    profiles.
 
     Returns:
         A hash (16 hexadecimal digits), and the same in words.
@@ -31,6 +32,7 @@ def fingerprint(runtime: RuntimeSettings) -> tuple[str, str]:
         "cores": usable_cores(),
         "threads": runtime.threads,
         "slowdown": runtime.slowdown,
+        "timing": runtime.timing,
         "provider": runtime.provider,
         "runtime": ort.__version__,
     }

@@ -1,0 +1,65 @@
+"""What a profile says of a placement."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.prediction.placements import Placement
+from core.cost import compute_seconds
+from core.graph import ModelGraph
+from core.plan import PlannedComponent
+from core.problem import LayerTime, Link, Problem, Server
+from core.profiles import ExecutionProfile
+from core.simulation import simulate
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a placement should take.
+
+    Attributes:
+        seconds: from the first input's sending to the last output's arrival.
+        components: id → seconds of its run on its server.
+    """
+
+    seconds: float
+    components: Mapping[int, float]
+
+
+def predicted(
+    graph: ModelGraph,
+    execution: ExecutionProfile,
+    slowdowns: Mapping[str, float],
+    links: Sequence[Link],
+    components: Sequence[PlannedComponent],
+    placement: Placement,
+    speed: float,
+) -> Predicted:
+    """Predict as the planner does, by the simulation of one request.
+
+    Args:
+        execution: timed at the machine's own speed.
+        slowdowns: server → how many times longer it takes.
+        links: between the servers.
+        components: of the placement.
+        speed: how many times longer the machine takes now than when ``execution`` was timed.
+    """
+    problem = Problem(
+        model=graph,
+        servers=tuple(Server(name) for name in slowdowns),
+        links=tuple(links),
+        execution={
+            server: {name: _scaled(time, factor * speed) for name, time in execution.layers.items()}
+            for server, factor in slowdowns.items()
+        },
+    )
+    seconds = {
+        one.id: sum(compute_seconds(problem, name, one.server, name in placement.quantized) for name in one.layer_names)
+        for one in components
+        if one.layers
+    }
+    return Predicted(simulate(problem, components, placement.quantized).latency_seconds, seconds)
+
+
+def _scaled(time: LayerTime, factor: float) -> LayerTime:
+    quantized = time.quantized_seconds
+    return LayerTime(time.seconds * factor, None if quantized is None else quantized * factor)

@@ -1,0 +1,154 @@
+"""Placing models at random on three servers, predicting each placement twice, and running it."""
+
+import asyncio
+import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from bench.prediction.deployed import Measured, Running, Servers, connected, divided, measured
+from bench.prediction.models import BenchModel
+from bench.prediction.placements import Placement, random_placements
+from bench.prediction.predicted import Predicted, predicted
+from bench.prediction.results import Method, PlacementResult
+from core.plan import PlannedComponent
+from core.problem import Link
+from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, RuntimeSettings, TimingMethod
+from core.progress import Progress, no_progress, part
+from core.tensors import Array
+from model_divider.quantize import calibrate
+from model_pool.admission import admit
+from optimizer.components import plan_components
+from partita.cluster import EmbeddedServer, embedded_cluster
+from profilers.execution import profile_execution
+from profilers.model_graph import model_signature, read_graph
+from profilers.random_inputs import random_inputs
+from services.runtime.worker import run_in_process
+
+SERVERS = (
+    EmbeddedServer("device", "device", slowdown=4.0),
+    EmbeddedServer("edge", "edge", slowdown=2.0),
+    EmbeddedServer("cloud", "cloud"),
+)
+"""Three servers of unequal declared speed, the device first; the last one runs at the machine's own.
+
+Links are this machine's own loopback: emulated ones would make requests longer, and computing a smaller part of them.
+"""
+
+SLOWDOWNS = {server.name: server.slowdown for server in SERVERS}
+
+METHODS: Mapping[Method, TimingMethod] = {"ours": "profiler", "thesis": "layer-by-layer"}
+
+WARM_UP = 2
+"""First requests to a placement, which do not count."""
+
+
+async def run(
+    models: Sequence[BenchModel], placements: int, requests: int, seed: int, progress: Progress = no_progress
+) -> list[PlacementResult]:
+    """Measure ``placements`` random placements of each model, each by ``requests`` requests.
+
+    A model's layers are timed by both methods first. While a placement is measured, its requests take turns with
+    those to the whole float model on the last server: how much longer or shorter that takes than when the layers
+    were timed tells how fast the machine is now, and predictions are scaled by it. So what other programs take from
+    the machine is not mistaken for an error of the prediction.
+
+    Raises:
+        PartitaError: a model is not installed, or the cluster fails.
+    """
+    progress(0.0, "starting three servers")
+    results: list[PlacementResult] = []
+    async with embedded_cluster(SERVERS) as cluster, connected(cluster.address) as servers:
+        links = await servers.links()
+        for number, model in enumerate(models):
+            share = 1 / len(models)
+            bench = _Bench(servers, links, model, requests, part(progress, number * share, share))
+            results += await bench.run(placements, seed)
+    return results
+
+
+class _Bench:
+    """One model on the servers."""
+
+    def __init__(
+        self, servers: Servers, links: Sequence[Link], model: BenchModel, requests: int, progress: Progress
+    ) -> None:
+        self._servers = servers
+        self._links = links
+        self._model = model
+        self._requests = requests
+        self._progress = progress
+
+    async def run(self, placements: int, seed: int) -> list[PlacementResult]:
+        """Time the model's layers and measure its placements."""
+        self._progress(0.0, f"{self._model.name}: timing layers")
+        data, profile, inputs = await asyncio.to_thread(_prepare, self._model)
+        profiles: dict[Method, ExecutionProfile] = {}
+        for method, timing in METHODS.items():
+            runtime = RuntimeSettings(timing=timing)
+            profiles[method] = await run_in_process(
+                profile_execution, data, profile, "bench", runtime, progress=no_progress
+            )
+        device, own = SERVERS[0].name, SERVERS[-1].name
+        whole = Placement(dict.fromkeys(profile.graph.by_name, own), (), scattered=False)
+        components = plan_components(profile.graph, whole.servers, device)
+        results = []
+        async with self._servers.deployed(*await divided(data, profile, whole, components), device) as reference:
+            drawn = random_placements(profile.graph, [server.name for server in SERVERS], placements, seed)
+            for number, placement in enumerate(drawn):
+                self._progress((number + 1) / (placements + 1), f"{self._model.name}: placement {number + 1}")
+                components = plan_components(profile.graph, placement.servers, device)
+                division, blobs = await divided(data, profile, placement, components)
+                async with self._servers.deployed(division, blobs, device) as running:
+                    taken, own_speed = await self._measure(running, reference, inputs)
+                speeds = {method: own_speed / one.whole_seconds for method, one in profiles.items()}
+
+                def predict(
+                    method: Method,
+                    speed: float,
+                    placement: Placement = placement,
+                    components: Sequence[PlannedComponent] = components,
+                ) -> Predicted:
+                    return predicted(
+                        profile.graph, profiles[method], SLOWDOWNS, self._links, components, placement, speed
+                    )
+
+                results.append(
+                    PlacementResult(
+                        model=self._model.name,
+                        scattered=placement.scattered,
+                        components=len(division.components),
+                        quantized=len(placement.quantized),
+                        speeds=speeds,
+                        measured=taken,
+                        predicted={method: predict(method, speeds[method]) for method in METHODS},
+                        unscaled_seconds={method: predict(method, 1.0).seconds for method in METHODS},
+                    )
+                )
+        return results
+
+    async def _measure(
+        self, running: Running, reference: Running, inputs: Mapping[str, Array]
+    ) -> tuple[Measured, float]:
+        """What the placement takes, and the seconds that the whole model takes meanwhile."""
+        reports, references = [], []
+        for number in range(WARM_UP + self._requests):
+            pair = await running.request(inputs), await reference.request(inputs)
+            if number >= WARM_UP:
+                reports.append(pair[0])
+                references.append(pair[1])
+        return measured(reports), statistics.median(run.compute_seconds for one in references for run in one.runs)
+
+
+def _prepare(model: BenchModel) -> tuple[bytes, ModelProfile, Mapping[str, Array]]:
+    """Admit a model, read its graph and calibrate its int8 layers on random inputs; noise is not asked for."""
+    admitted = admit(model.read(), model.input_shapes)
+    parsed = onnx.load_model_from_string(admitted.data)
+    settings = ModelProfilerSettings()
+    graph = read_graph(parsed, model.name, settings)
+    inputs, outputs = model_signature(parsed)
+    samples = random_inputs(inputs, 4, settings.random_seed)
+    ranges = calibrate(parsed, graph.quantizable, samples)
+    digest = hashlib.sha256(admitted.data).hexdigest()
+    return admitted.data, ModelProfile(digest, settings, graph, inputs, outputs, ranges), samples[0]
