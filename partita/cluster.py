@@ -51,6 +51,8 @@ class EmbeddedServer:
             f"--compute-watts={self.compute_watts}",
             f"--transmit-watts={self.transmit_watts}",
             f"--links={links}",
+            # Servers that share a machine stand for others: its meters say nothing of them.
+            "--measure-power=false",
         ]
 
 

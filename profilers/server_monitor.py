@@ -10,6 +10,8 @@ import psutil
 
 from core.profiles import Power, RuntimeSettings, ServerState
 from profilers.container import cgroup_number, usable_cores, usable_processors
+from profilers.energy_counters import DrawnWatts
+from profilers.sensors import battery_level, processor_celsius, read_battery, read_temperatures
 
 _INSTRUCTION_SETS = frozenset({"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 """Those that decide how fast float and int8 kernels are; a virtual processor's name does not tell them."""
@@ -44,7 +46,13 @@ def fingerprint(runtime: RuntimeSettings) -> tuple[str, str]:
     )
 
 
-def read_state(name: str, runtime: RuntimeSettings, memory_bytes: int | None, power: Power) -> ServerState:
+def read_state(
+    name: str,
+    runtime: RuntimeSettings,
+    memory_bytes: int | None,
+    power: Power,
+    drawn: DrawnWatts | None = None,
+) -> ServerState:
     """Read this server's state; limits of its container (cgroup) are respected.
 
     The load is that of the processors this process may use since the last call; the first call gives 0.
@@ -54,6 +62,7 @@ def read_state(name: str, runtime: RuntimeSettings, memory_bytes: int | None, po
         runtime: how it runs models.
         memory_bytes: memory that may hold weights as configured; ``None`` takes all there is.
         power: watts as declared in its configuration.
+        drawn: the machine's own meters; ``None`` where it has none, or they are not to be read.
     """
     memory = psutil.virtual_memory()
     total, available = memory.total, memory.available
@@ -65,7 +74,19 @@ def read_state(name: str, runtime: RuntimeSettings, memory_bytes: int | None, po
     if memory_bytes is not None:
         total, available = memory_bytes, min(available, memory_bytes)
     digest, description = fingerprint(runtime)
-    return ServerState(name, digest, description, _machine(), total, available, _load(), power)
+    return ServerState(
+        name=name,
+        fingerprint=digest,
+        description=description,
+        machine=_machine(),
+        memory_bytes=total,
+        available_memory_bytes=available,
+        load=_load(),
+        power=power,
+        temperature_celsius=processor_celsius(read_temperatures()),
+        drawn_watts=drawn.read() if drawn else None,
+        battery_level=battery_level(read_battery()),
+    )
 
 
 def _processor() -> str:

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from core.documents import dumps, loads
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
-from core.progress import Progress
+from core.progress import Progress, part
 from partita.v1 import exec_profiler_pb2, exec_profiler_pb2_grpc
+from profilers.energy_counters import find_meter
 from profilers.execution import profile_execution
+from profilers.run_energy import measure_run_energy
 from profilers.server_monitor import fingerprint
 from services.clients.model_pool import ModelPoolClient
 from services.membership import membership
@@ -23,9 +26,10 @@ from services.runtime.worker import run_in_process
 class ExecProfilerServicer(exec_profiler_pb2_grpc.ExecProfilerServicer):
     """Converts and calls; one measurement at a time, as two would disturb each other."""
 
-    def __init__(self, pool: ModelPoolClient, runtime: RuntimeSettings) -> None:
+    def __init__(self, pool: ModelPoolClient, runtime: RuntimeSettings, measure_power: bool) -> None:
         self._pool = pool
         self._runtime = runtime
+        self._measure_power = measure_power and runtime.slowdown == 1 and find_meter(runtime.provider) is not None
         self._turn = asyncio.Lock()
 
     def ProfileExecution(
@@ -37,7 +41,13 @@ class ExecProfilerServicer(exec_profiler_pb2_grpc.ExecProfilerServicer):
             model = await self._pool.get_blob(profile.model)
             name, _ = fingerprint(self._runtime)
             async with self._turn:
-                return await run_in_process(profile_execution, model, profile, name, self._runtime, progress=progress)
+                timed = await run_in_process(profile_execution, model, profile, name, self._runtime, progress=progress)
+                if not self._measure_power:
+                    return timed
+                energy = await run_in_process(
+                    measure_run_energy, model, profile.inputs, self._runtime, progress=part(progress, 0.9, 0.1)
+                )
+                return replace(timed, energy=energy)
 
         return responses(
             work,
@@ -53,7 +63,7 @@ def exec_profiler_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
             pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
-            servicer = ExecProfilerServicer(pool, settings.runtime)
+            servicer = ExecProfilerServicer(pool, settings.runtime, settings.measure_power)
             exec_profiler_pb2_grpc.add_ExecProfilerServicer_to_server(servicer, binding.server)
             binding.names.append(exec_profiler_pb2.DESCRIPTOR.services_by_name["ExecProfiler"].full_name)
             async with membership(settings, "exec_profiler", binding, channels):

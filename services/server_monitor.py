@@ -11,6 +11,7 @@ from core.errors import InvalidArgumentError, PartitaError, ServerUnavailableErr
 from core.profiles import MeasuredLink, ServerState
 from core.progress import Progress
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
+from profilers.energy_counters import DrawnWatts, find_meter
 from profilers.server_monitor import read_state
 from services.clients.registry import RegistryClient
 from services.convert import from_link, from_state
@@ -109,6 +110,8 @@ def server_monitor_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         # Always the same thread: psutil measures the load since the last call from the same one.
         with ThreadPoolExecutor(1) as executor:
+            meter = find_meter(settings.provider) if settings.measure_power else None
+            drawn = DrawnWatts(meter) if meter else None
 
             async def read() -> ServerState:
                 return await asyncio.get_running_loop().run_in_executor(
@@ -118,6 +121,7 @@ def server_monitor_service(settings: Settings) -> Service:
                     settings.runtime,
                     settings.memory_bytes or None,
                     settings.power,
+                    drawn,
                 )
 
             async with Channels() as channels:

@@ -84,6 +84,7 @@ class Settings:
     compute_watts: float = _setting(0.0, "declared power while computing")
     transmit_watts: float = _setting(0.0, "declared power while sending to other servers")
     self_transmit_watts: float = _setting(0.0, "declared power while sending to itself")
+    measure_power: bool = _setting(True, "read the machine's own meters (RAPL, NVML), where it has any")
     lease_seconds: float = _setting(6.0, "Registry: a service that is silent for this long is gone")
     model_limit_bytes: int = _setting(2**31 - 1, "largest model that is accepted")
     tensor_limit_bytes: int = _setting(2**30, "largest tensor that is accepted")
@@ -135,6 +136,7 @@ def _truth(text: str) -> bool:
 _READERS = {
     "timing": _timing,
     "stop_with_stdin": _truth,
+    "measure_power": _truth,
     "links": _links,
     "data_directory": Path,
     "memory_bytes": int,
