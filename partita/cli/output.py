@@ -19,6 +19,9 @@ from core.progress import Progress
 LINE_SECONDS = 5.0
 """Least time between two lines of progress where there is no terminal to draw a bar on."""
 
+LEAST_SECONDS, LEAST_FRACTION = 2.0, 0.03
+"""Before so much is done, nothing is said of how long it will take."""
+
 # Where there is no terminal, nothing is cut off or wrapped.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 err = Console(stderr=True, highlight=False)
@@ -60,25 +63,43 @@ def progress_bar(title: str) -> Iterator[Progress]:
         BarColumn(bar_width=30),
         TaskProgressColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.description}", style="dim"),
     )
+    start = time.monotonic()
     with Bar(*columns, console=err) as bar:
-        task = bar.add_task("", total=1.0, title=title)
+        task = bar.add_task("", total=1.0, title=title, left="")
 
         def update(fraction: float, message: str) -> None:
-            bar.update(task, completed=fraction, description=message)
+            left = time_left(fraction, time.monotonic() - start)
+            bar.update(task, completed=fraction, description=message, left=left)
 
         yield update
-        bar.update(task, completed=1.0, description="")
+        bar.update(task, completed=1.0, description="", left="")
+
+
+def time_left(fraction: float, seconds: float) -> str:
+    """How much longer it will take, in words; empty as long as nothing can be said.
+
+    Args:
+        fraction: what is done, 0 to 1.
+        seconds: how long that took.
+    """
+    if seconds < LEAST_SECONDS or not LEAST_FRACTION <= fraction < 1:
+        return ""
+    left = seconds / fraction - seconds
+    return f"about {left:.0f} s left" if left < 90 else f"about {left / 60:.0f} min left"
 
 
 def _lines(title: str) -> Progress:
+    start = time.monotonic()
     last = float("-inf")
 
     def update(fraction: float, message: str) -> None:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            sys.stderr.write(f"{title}: {fraction:.0%} {message}\n")
+            left = time_left(fraction, last - start)
+            sys.stderr.write(f"{title}: {fraction:.0%} {message}{left and f', {left}'}\n")
 
     return update
