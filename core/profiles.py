@@ -11,6 +11,8 @@ from core.tensors import TensorSpec
 
 ActivationType = Literal["uint8", "int8"]
 
+CalibrationMethod = Literal["min-max", "percentile", "entropy"]
+
 TimingMethod = Literal["profiler", "layer-by-layer"]
 
 
@@ -21,10 +23,14 @@ class QuantizationSettings:
     Attributes:
         activation_type: ``uint8`` (default, fuses on x86) or ``int8``, the thesis's symmetric setting.
         per_channel: one weight scale per output channel instead of one per tensor.
+        calibration: how the range of an activation follows from its values. ``min-max``: their least and greatest;
+            ``percentile``: the narrowest that holds 99.99 % of them; ``entropy``: the one whose rounded
+            distribution is nearest to theirs (Kullback-Leibler).
     """
 
     activation_type: ActivationType = "uint8"
     per_channel: bool = False
+    calibration: CalibrationMethod = "min-max"
 
 
 @dataclass(frozen=True)
@@ -60,16 +66,22 @@ class ModelProfilerSettings:
     Attributes:
         quantizable_count: how many of the heaviest quantisable operators form V_Q.
         excluded_layers: patterns (``fnmatch``) of layers that must stay float.
-        noise_samples: random quantisation masks on which the noise model is fitted and tested.
+        noise_samples: most sets of int8 layers on which the noise model is fitted and tested; each layer alone and
+            all together are measured even where that is less.
+        noise_r2: measuring stops where the noise model explains so much of sets that it has not seen (R²).
         noise_degree: degree of the noise polynomial.
+        noise_measure: what noise is: ``mean-absolute-difference`` of the outputs, ``top-1-agreement``,
+            ``detection-agreement`` (noise is then 1 − agreement), or a function as ``module:function``.
         random_seed: makes masks and generated inputs repeatable.
         quantization: how layers become int8.
     """
 
     quantizable_count: int = 12
     excluded_layers: tuple[str, ...] = ()
-    noise_samples: int = 120
+    noise_samples: int = 240
+    noise_r2: float = 0.99
     noise_degree: int = 3
+    noise_measure: str = "mean-absolute-difference"
     random_seed: int = 0
     quantization: QuantizationSettings = field(default_factory=QuantizationSettings)
 
@@ -83,6 +95,9 @@ class NoiseFit:
         r2: coefficient of determination on held-out masks.
         residual: largest absolute error on held-out masks; what a promise may be wrong by.
         samples: masks measured, the held-out ones included.
+        confidence: probability that the noise of one more mask, drawn as the measured ones were, is within ``error``
+            of its prediction; 0 where that is not known.
+        error: absolute; see ``confidence``.
     """
 
     model: NoiseModel

@@ -6,16 +6,23 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from core.errors import InvalidModelError, InvalidTensorError
+from core.errors import InvalidTensorError
 from core.profiles import ModelProfilerSettings, NoiseFit, QuantizationSettings, Range, RuntimeSettings
-from core.progress import Progress, no_progress
+from core.progress import Progress, no_progress, part
 from core.tensors import Array
 from inferencer.session import Session
 from model_divider.quantize import quantize
 from profilers.container import usable_cores
-from profilers.noise_polynomial import fit_polynomial
+from profilers.noise_measures import NoiseMeasure, find_measure, mean_absolute_difference
+from profilers.noise_polynomial import fit_polynomial, unseen_r2
+from profilers.noise_stages import StagedNoise
 
-_MOST_THREADS = 8
+Masks = NDArray[np.bool_]
+
+_FIRST_SAMPLES = 4
+"""Sets measured before the first fit, in numbers of layers."""
+_GROWTH = 1.3
+"""How many times more sets are measured from fit to fit."""
 
 
 def fit_noise(
@@ -26,36 +33,46 @@ def fit_noise(
     settings: ModelProfilerSettings,
     progress: Progress = no_progress,
 ) -> NoiseFit:
-    """Measure the noise of ``settings.noise_samples`` sets of quantised layers and fit the polynomial that predicts it.
+    """Measure the noise of sets of quantised layers and fit the polynomial that predicts it.
 
-    Where there are no more sets than samples, all are measured. The time grows with samples × inputs.
+    Sets are measured until sets that a fit has not seen are predicted with R² ≥ ``settings.noise_r2``, or there are
+    ``settings.noise_samples``. Where there are no more sets than that, all are measured. The time grows with
+    sets × inputs.
 
     Args:
         model: an admitted model.
         layers: V_Q, at least one.
         ranges: what ``calibrate`` returned for V_Q.
         inputs_for_test: inputs of the model, at least one, that calibration did not see.
-        settings: samples, degree, seed, and how layers become int8.
+        settings: samples, measure, degree, seed, and how layers become int8.
         progress: told after every set.
 
     Raises:
+        InvalidArgumentError: the measure of noise does not exist, or does not fit the outputs.
         InvalidModelError: the outputs are not finite, or their shapes depend on values.
         InvalidTensorError: there is no input.
     """
     masks = draw_masks(len(layers), settings.noise_samples, settings.random_seed)
-    noise = measure_noise(
-        model,
-        [[layers[index] for index in np.flatnonzero(mask).tolist()] for mask in masks],
-        ranges,
-        inputs_for_test,
-        settings.quantization,
-        progress,
-    )
     complete = len(masks) == 2 ** len(layers) - 1
-    return fit_polynomial(layers, masks, noise, settings.noise_degree, settings.random_seed, complete)
+    measure = find_measure(settings.noise_measure)
+    staged = StagedNoise(model, layers, ranges, inputs_for_test, settings.quantization, measure)
+    noise = np.empty(0)
+    size = len(masks) if complete else min(len(masks), _FIRST_SAMPLES * len(layers))
+    while True:
+        known = len(noise)
+        step = part(progress, known / len(masks), (size - known) / len(masks))
+        noise = np.concatenate([noise, staged.measure(masks[known:size], step)])
+        if size == len(masks):
+            break
+        if unseen_r2(masks[:size], noise, settings.noise_degree, settings.random_seed) >= settings.noise_r2:
+            break
+        size = min(len(masks), int(_GROWTH * size))
+    fit = fit_polynomial(layers, masks[:size], noise, settings.noise_degree, settings.random_seed, complete)
+    progress(1.0, "noise measured")
+    return fit
 
 
-def draw_masks(layers: int, samples: int, seed: int) -> NDArray[np.bool_]:
+def draw_masks(layers: int, samples: int, seed: int) -> Masks:
     """Draw different non-empty sets of ``layers`` layers: sample × layer, true where quantised.
 
     All sets, where they are no more than ``samples``. Else each layer alone, all together, and sets of uniformly
@@ -80,14 +97,21 @@ def measure_noise(
     ranges: Mapping[str, Range],
     inputs: Sequence[Mapping[str, Array]],
     settings: QuantizationSettings,
-    progress: Progress = no_progress,
+    measure: NoiseMeasure = mean_absolute_difference,
+    runtime: RuntimeSettings | None = None,
 ) -> NDArray[np.float64]:
-    """Measure noise = mean over inputs of mean |o − o_q| over all elements of all outputs (thesis eq. 3.1.1).
+    """Measure the noise of each of ``sets`` of layers with a model of its own: mean over inputs of ``measure``.
 
-    Measured on ONNX Runtime's CPU provider.
+    For few sets, and to check ``StagedNoise`` or a server's provider by.
 
-    Returns:
-        The noise of each of ``sets`` of layers.
+    Args:
+        model: an admitted model.
+        sets: names of the layers of each set that are int8.
+        ranges: what ``calibrate`` returned for these layers or more.
+        inputs: of the model.
+        settings: how layers become int8.
+        measure: what noise is.
+        runtime: provider and threads; by default ONNX Runtime's CPU provider.
 
     Raises:
         InvalidModelError: the outputs are not finite, or their shapes depend on values.
@@ -95,30 +119,13 @@ def measure_noise(
     """
     if not inputs:
         raise InvalidTensorError("noise is measured on inputs of the model, but none was given; give at least one")
-    runtime = RuntimeSettings(threads=max(1, min(_MOST_THREADS, int(usable_cores()))))
+    runtime = runtime or RuntimeSettings(threads=max(1, int(usable_cores())))
     session = Session(model.SerializeToString(), runtime)
     expected = [session.run(item) for item in inputs]
     noise = np.empty(len(sets))
     for index, layers in enumerate(sets):
-        progress(index / len(sets), f"noise of {index + 1} of {len(sets)} sets of quantised layers")
         session = Session(quantize(model, layers, ranges, settings).SerializeToString(), runtime)
         noise[index] = np.mean(
-            [_mean_difference(outputs, session.run(item)) for item, outputs in zip(inputs, expected, strict=True)]
+            [measure(outputs, session.run(item)) for item, outputs in zip(inputs, expected, strict=True)]
         )
-    progress(1.0, "noise measured")
     return noise
-
-
-def _mean_difference(expected: Mapping[str, Array], given: Mapping[str, Array]) -> float:
-    total, count = 0.0, 0
-    for name, array in expected.items():
-        if array.shape != given[name].shape:
-            raise InvalidModelError(
-                f"output {name!r} changes its shape with the values, so that int8 cannot be compared with float; "
-                "cut such steps (for example non-maximum suppression) off the model"
-            )
-        total += float(np.abs(array.astype(np.float64) - given[name].astype(np.float64)).sum())
-        count += array.size
-    if not np.isfinite(total):
-        raise InvalidModelError("the model's outputs are not finite on the given inputs; give inputs as in real use")
-    return total / max(1, count)

@@ -1,45 +1,39 @@
 """Fitting a polynomial in the quantisation choices to measured noise (thesis eq. 3.1.4, 4.6.3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.problem import NoiseModel, NoiseTerm
 from core.profiles import NoiseFit
+from profilers.noise_regression import CENTRE, Regression, regress
 
 _Floats = NDArray[np.float64]
-_FOLDS = 5
+_Masks = NDArray[np.bool_]
+_Groups = Sequence[tuple[int, ...]]
+
+CONFIDENCE = 0.95
+"""Share of sets of layers whose noise is to lie within the stated error of its prediction."""
+
+FOLDS = 5
+"""Into so many parts the measured sets are divided, to predict each part from the others."""
+
 _NEGLIGIBLE = 1e-9
-_EXACT = 1e-10
-_CENTRES = (0.0, 0.5)
-_GROWTHS = (1.0, 3.0, 10.0)
-_PENALTIES = 10.0 ** np.arange(-6, 4)
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """How a fit that has more coefficients than samples prefers some polynomials to others.
-
-    Coefficients of degree k in (q − centre) are penalised with penalty · growth^(k − 1).
-    """
-
-    centre: float
-    growth: float
-    penalty: float
+_MOST_TERMS = 600
+"""Polynomials of more terms lose those of least effect: planners go through all terms of every set they think of."""
 
 
 def fit_polynomial(
-    layers: Sequence[str], masks: NDArray[np.bool_], noise: _Floats, degree: int, seed: int, complete: bool
+    layers: Sequence[str], masks: _Masks, noise: _Floats, degree: int, seed: int, complete: bool
 ) -> NoiseFit:
     """Fit η(q) = Σ_{C ⊆ V_Q, 1 ≤ |C| ≤ degree} ρ_C Π_{i∈C} q_i + c to masks with at least one layer each.
 
-    The coefficients may be many more than the masks, so the fit is a ridge regression whose centre, penalty and
-    growth of the penalty with the degree are chosen by cross-validation. R² and residual are those of predictions
-    for masks that the fit, its choices included, had not seen: each fifth of the masks is predicted from the rest.
-    The polynomial returned is then fitted to all masks.
+    The coefficients may be many more than the masks; ``profilers.noise_regression`` prefers some to others. R²,
+    residual and error are those of predictions for masks that the fit had not seen: each fifth of the masks is
+    predicted from the rest, which is given no more than a polynomial from all of them needs. The polynomial returned
+    is then fitted to all masks.
 
     Args:
         layers: names of the columns.
@@ -47,95 +41,92 @@ def fit_polynomial(
         noise: of each sample.
         degree: of the polynomial.
         seed: of the division into fifths.
-        complete: the masks are all that exist; then least squares, and R² and residual are those of the fit itself,
-            because no mask is left to predict.
+        complete: the masks are all that exist; then least squares, and R², residual and error are those of the fit
+            itself, because no mask is left to predict.
     """
-    choices = masks.astype(np.float64)
     monomials = [group for size in range(1, degree + 1) for group in combinations(range(len(layers)), size)]
-    if complete or len(noise) < 2 * _FOLDS:
-        intercept, coefficients = _fit(choices, noise, monomials, _Shape(0.0, 1.0, _EXACT))
-        predicted = intercept + _products(choices, monomials, 0.0) @ coefficients
+    if complete or len(noise) < 2 * FOLDS:
+        intercept, coefficients = _least_squares(masks, noise, monomials)
+        predicted = intercept + _products(masks.astype(np.float64), monomials) @ coefficients
     else:
-        folds = np.random.default_rng(seed).permutation(len(noise)) % _FOLDS
+        folds = np.random.default_rng(seed).permutation(len(noise)) % FOLDS
         predicted = np.empty_like(noise)
-        for fold in range(_FOLDS):
-            seen, unseen = folds != fold, folds == fold
-            shape = _choose(choices[seen], noise[seen], monomials)
-            intercept, coefficients = _fit(choices[seen], noise[seen], monomials, shape)
-            predicted[unseen] = intercept + _products(choices[unseen], monomials, 0.0) @ coefficients
-        intercept, coefficients = _fit(choices, noise, monomials, _choose(choices, noise, monomials))
+        for fold in range(FOLDS):
+            seen = folds != fold
+            predicted[~seen] = regress(masks[seen], noise[seen], degree).predict(masks[~seen])
+        intercept, coefficients = _plain(regress(masks, noise, degree), monomials)
     errors = np.abs(predicted - noise)
-    spread = float(((noise - noise.mean()) ** 2).sum())
-    unexplained = float((errors**2).sum())
-    floor = _NEGLIGIBLE * float(noise.max(initial=0.0))
+    floor = _NEGLIGIBLE * float(np.abs(noise).max(initial=0.0))
     terms = tuple(
         NoiseTerm(tuple(layers[index] for index in group), float(value))
         for group, value in zip(monomials, coefficients, strict=True)
         if abs(value) > floor
     )
-    r2 = 1 - unexplained / spread if spread > len(noise) * floor**2 else 1.0
-    return NoiseFit(NoiseModel(float(intercept), terms), r2, float(errors.max(initial=0.0)), len(noise))
+    return NoiseFit(
+        NoiseModel(float(intercept), terms),
+        r2=_explained(errors, noise),
+        residual=float(errors.max(initial=0.0)),
+        samples=len(noise),
+        confidence=CONFIDENCE,
+        error=_bound(errors, CONFIDENCE),
+    )
 
 
-def _choose(choices: _Floats, noise: _Floats, monomials: Sequence[tuple[int, ...]]) -> _Shape:
-    """Find the shape whose predictions for each fifth, made from the rest, are best."""
-    folds = np.arange(len(noise)) % _FOLDS
+def unseen_r2(masks: _Masks, noise: _Floats, degree: int, seed: int) -> float:
+    """Estimate, at the cost of one fit, the R² that ``fit_polynomial`` would state."""
+    if len(noise) < 2 * FOLDS:
+        return -np.inf
+    folds = np.random.default_rng(seed).permutation(len(noise)) % FOLDS
+    return _explained(regress(masks, noise, degree).errors_without(folds), noise)
+
+
+def _explained(errors: _Floats, noise: _Floats) -> float:
+    """R², and 1 where the noise is the same everywhere."""
+    spread = float(((noise - noise.mean()) ** 2).sum())
+    floor = _NEGLIGIBLE * float(np.abs(noise).max(initial=0.0))
+    return 1 - float((errors**2).sum()) / spread if spread > len(noise) * floor**2 else 1.0
+
+
+def _bound(errors: _Floats, confidence: float) -> float:
+    """What one more error, drawn like these, does not exceed with at least ``confidence``; at best their largest.
+
+    The ⌈(n + 1)·confidence⌉-th smallest of n, as in conformal prediction (Vovk et al. 2005).
+    """
+    rank = int(np.ceil((len(errors) + 1) * confidence))
+    return float(np.sort(errors)[min(rank, len(errors)) - 1]) if len(errors) else 0.0
+
+
+def _least_squares(masks: _Masks, noise: _Floats, monomials: _Groups) -> tuple[float, _Floats]:
+    columns = _products(masks.astype(np.float64), monomials)
+    found = np.asarray(
+        np.linalg.lstsq(np.column_stack([np.ones(len(noise)), columns]), noise, rcond=None)[0], np.float64
+    )
+    return float(found[0]), found[1:]
+
+
+def _plain(fitted: Regression, monomials: _Groups) -> tuple[float, _Floats]:
+    """Return the intercept and the coefficients of the plain monomials Π q_i, of the most important ones.
+
+    Products of q − ½ are uncorrelated over random masks, so that leaving out one adds its square, times 4^−|C|, to
+    the error; the terms of least effect are left out.
+    """
+    centred = fitted.coefficients(monomials)
     sizes = np.array([len(group) for group in monomials])
-    errors: dict[_Shape, float] = {}
-    for centre, growth in product(_CENTRES, _GROWTHS):
-        columns = _products(choices, monomials, centre)
-        kernel = (columns / growth ** (sizes - 1.0)) @ columns.T
-        squares = np.sum([_squared_errors(kernel, noise, folds == fold) for fold in range(_FOLDS)], axis=0)
-        errors.update(
-            (_Shape(centre, growth, penalty), float(squares[index])) for index, penalty in enumerate(_PENALTIES)
-        )
-    return min(errors, key=lambda shape: errors[shape])
-
-
-def _squared_errors(kernel: _Floats, values: _Floats, unseen: NDArray[np.bool_]) -> _Floats:
-    """Sum the squared errors on ``unseen`` samples of the ridge fits to the others, for each of the penalties."""
-    seen = ~unseen
-    means = kernel[seen][:, seen].mean(axis=0)
-    within = kernel[seen][:, seen] - means - means[:, None] + means.mean()
-    across = kernel[unseen][:, seen]
-    across = across - across.mean(axis=1, keepdims=True) - means + means.mean()
-    eigenvalues, vectors = np.linalg.eigh(within)
-    mean = values[seen].mean()
-    rotated = (vectors.T @ (values[seen] - mean))[:, None] / (np.maximum(eigenvalues, 0)[:, None] + _PENALTIES)
-    predicted = mean + across @ vectors @ rotated
-    return np.asarray(((predicted - values[unseen][:, None]) ** 2).sum(axis=0))
-
-
-def _fit(
-    choices: _Floats, noise: _Floats, monomials: Sequence[tuple[int, ...]], shape: _Shape
-) -> tuple[float, _Floats]:
-    """Return the intercept and the coefficients of the plain monomials."""
-    sizes = np.array([len(group) for group in monomials])
-    columns = _products(choices, monomials, shape.centre)
-    intercept, centred = _ridge(columns, noise, shape.growth ** (sizes - 1.0), shape.penalty)
-    if shape.centre == 0:
-        return intercept, centred
-    # Π_{i∈C} (q_i − centre) = Σ_{S⊆C} (−centre)^(|C|−|S|) Π_{i∈S} q_i
+    effects = np.abs(centred) * 0.5**sizes
+    effects[sizes < max(sizes)] = np.inf
+    kept = np.argsort(-effects, kind="stable")[:_MOST_TERMS]
+    # Π_{i∈C} (q_i − ½) = Σ_{S⊆C} (−½)^(|C|−|S|) Π_{i∈S} q_i
     position = {group: index for index, group in enumerate(monomials)}
-    coefficients = np.zeros_like(centred)
-    for group, value in zip(monomials, centred, strict=True):
-        intercept += float(value) * (-shape.centre) ** len(group)
+    coefficients = np.zeros(len(monomials))
+    intercept = fitted.mean
+    for index in kept:
+        group, value = monomials[index], float(centred[index])
+        intercept += value * (-CENTRE) ** len(group)
         for size in range(1, len(group) + 1):
             for part in combinations(group, size):
-                coefficients[position[part]] += value * (-shape.centre) ** (len(group) - size)
+                coefficients[position[part]] += value * (-CENTRE) ** (len(group) - size)
     return intercept, coefficients
 
 
-def _products(choices: _Floats, monomials: Sequence[tuple[int, ...]], centre: float) -> _Floats:
-    return np.stack([(choices[:, group] - centre).prod(axis=1) for group in monomials], axis=1)
-
-
-def _ridge(columns: _Floats, values: _Floats, weights: _Floats, penalty: float) -> tuple[float, _Floats]:
-    """Minimise |values − intercept − columns·β|² + penalty Σ weights β², solved among samples, not coefficients."""
-    means, mean = columns.mean(axis=0), float(values.mean())
-    centred = columns - means
-    scaled = centred / weights
-    kernel = centred @ scaled.T
-    kernel[np.diag_indices_from(kernel)] += penalty
-    coefficients = scaled.T @ np.linalg.solve(kernel, values - mean)
-    return mean - float(means @ coefficients), coefficients
+def _products(choices: _Floats, monomials: _Groups) -> _Floats:
+    return np.stack([choices[:, group].prod(axis=1) for group in monomials], axis=1)
