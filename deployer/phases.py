@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from core.progress import Progress
 
-_COUNTS = re.compile(r"\d+(\.\d+)?")
+_COUNTS = re.compile(r"\b\d+(\.\d+)?\b")
 
 
 class PhaseClock:

@@ -157,13 +157,19 @@ def test_a_clock_sums_the_seconds_of_each_phase() -> None:
     now = 10.0
     passed: list[tuple[float, str]] = []
     clock = PhaseClock(lambda *step: passed.append(step), lambda: now)
-    for seconds, message in ((1.0, "set 1 of 12"), (2.0, "set 2 of 12"), (3.5, "timing"), (0.5, "set 12 of 12")):
+    for seconds, message in (
+        (1.0, "set 1 of 12"),
+        (2.0, "set 2 of 12"),
+        (3.5, "timing"),
+        (0.5, "set 12 of 12"),
+        (0.25, "in int8"),
+    ):
         now += seconds
         clock(0.5, message)
     now += 4.0
     clock.stop()
-    assert clock.seconds == {"starting": 1.0, "set … of …": 2.0 + 3.5 + 4.0, "timing": 0.5}
-    assert [message for _, message in passed] == ["set 1 of 12", "set 2 of 12", "timing", "set 12 of 12"]
+    assert clock.seconds == {"starting": 1.0, "set … of …": 2.0 + 3.5 + 0.25, "timing": 0.5, "in int8": 4.0}
+    assert [message for _, message in passed] == ["set 1 of 12", "set 2 of 12", "timing", "set 12 of 12", "in int8"]
 
 
 def test_parts_count_as_much_as_they_take() -> None:
