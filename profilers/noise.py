@@ -14,7 +14,7 @@ from inferencer.session import Session
 from model_divider.quantize import quantize
 from profilers.container import usable_cores
 from profilers.noise_measures import NoiseMeasure, find_measure, mean_absolute_difference
-from profilers.noise_polynomial import fit_polynomial, unseen_r2
+from profilers.noise_polynomial import Watch, fit_polynomial
 from profilers.noise_stages import StagedNoise
 
 Masks = NDArray[np.bool_]
@@ -57,14 +57,13 @@ def fit_noise(
     measure = find_measure(settings.noise_measure)
     staged = StagedNoise(model, layers, ranges, inputs_for_test, settings.quantization, measure)
     noise = np.empty(0)
+    watch = Watch(settings.noise_degree, settings.random_seed)
     size = len(masks) if complete else min(len(masks), _FIRST_SAMPLES * len(layers))
     while True:
         known = len(noise)
         step = part(progress, known / len(masks), (size - known) / len(masks))
         noise = np.concatenate([noise, staged.measure(masks[known:size], step)])
-        if size == len(masks):
-            break
-        if unseen_r2(masks[:size], noise, settings.noise_degree, settings.random_seed) >= settings.noise_r2:
+        if size == len(masks) or watch.r2(masks[:size], noise) >= settings.noise_r2:
             break
         size = min(len(masks), int(_GROWTH * size))
     fit = fit_polynomial(layers, masks[:size], noise, settings.noise_degree, settings.random_seed, complete)

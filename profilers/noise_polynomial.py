@@ -72,12 +72,21 @@ def fit_polynomial(
     )
 
 
-def unseen_r2(masks: _Masks, noise: _Floats, degree: int, seed: int) -> float:
-    """Estimate, at the cost of one fit, the R² that ``fit_polynomial`` would state."""
-    if len(noise) < 2 * FOLDS:
-        return -np.inf
-    folds = np.random.default_rng(seed).permutation(len(noise)) % FOLDS
-    return _explained(regress(masks, noise, degree).errors_without(folds), noise)
+class Watch:
+    """Tells from time to time, at the cost of one fit, the R² that ``fit_polynomial`` would state by now."""
+
+    def __init__(self, degree: int, seed: int) -> None:
+        self._degree = degree
+        self._seed = seed
+        self._last: Regression | None = None
+
+    def r2(self, masks: _Masks, noise: _Floats) -> float:
+        """Estimate it for what has been measured: masks (sample × layer), those of the last time first, and noise."""
+        if len(noise) < 2 * FOLDS:
+            return -np.inf
+        folds = np.random.default_rng(self._seed).permutation(len(noise)) % FOLDS
+        self._last = regress(masks, noise, self._degree, self._last)
+        return _explained(self._last.errors_without(folds), noise)
 
 
 def _explained(errors: _Floats, noise: _Floats) -> float:

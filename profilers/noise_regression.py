@@ -22,6 +22,8 @@ CENTRE = 0.5
 _CONSTANT = 10.0
 """Prior variance of the constant term, in those of a product."""
 _STEPS = 40
+_PATIENCE, _ENOUGH = 4, 0.1
+"""Choosing ends when so many steps have not raised the log likelihood by so much."""
 _FIRST_STEP, _LARGEST_STEP, _SMALLEST_STEP = 0.4, 1.0, 0.01
 _LIMIT = 9.0
 """Logarithms of what is chosen stay within this of 0."""
@@ -39,6 +41,7 @@ class Regression:
         mean: constant part, the kernel's constant included.
         unit: size of the noise, by which ``weights`` are divided.
         unexplained: variance of what no polynomial explains, in ``unit``.
+        chosen: logarithms of scales, growth and ``unexplained``.
     """
 
     masks: _Masks
@@ -48,6 +51,7 @@ class Regression:
     mean: float
     unit: float
     unexplained: float
+    chosen: _Floats
 
     def predict(self, masks: _Masks) -> _Floats:
         """Noise of each row of ``masks``."""
@@ -85,18 +89,28 @@ class Regression:
         )
 
 
-def regress(masks: _Masks, noise: _Floats, degree: int) -> Regression:
-    """Fit a polynomial of ``degree`` to the noise of masks (sample × layer)."""
+def regress(masks: _Masks, noise: _Floats, degree: int, start: Regression | None = None) -> Regression:
+    """Fit a polynomial of ``degree`` to the noise of masks (sample × layer).
+
+    Args:
+        masks: sample × layer, true where quantised.
+        noise: of each sample.
+        degree: of the polynomial.
+        start: a fit to some of the samples, from which the search begins.
+    """
     mean, unit = float(noise.mean()), float(noise.std()) or 1.0
     values = (noise - mean) / unit
     layers = masks.shape[1]
-    chosen = np.concatenate([np.zeros(layers), [np.log(0.2), np.log(0.1)]])
+    chosen = np.concatenate([np.zeros(layers), [np.log(0.2), np.log(0.1)]]) if start is None else start.chosen
     steps, before = np.full_like(chosen, _FIRST_STEP), np.zeros_like(chosen)
-    best, least = chosen, np.inf
+    best, least, idle = chosen, np.inf, 0
     for _ in range(_STEPS):
         loss, slope = _loss(chosen, masks, values, degree)
+        idle = 0 if loss < least - _ENOUGH else idle + 1
         if loss < least:
             best, least = chosen, loss
+        if idle == _PATIENCE:
+            break
         agreeing = np.sign(slope) * before
         steps = np.clip(np.where(agreeing > 0, 1.2, np.where(agreeing < 0, 0.5, 1.0)) * steps, _SMALLEST_STEP, None)
         steps = np.minimum(steps, _LARGEST_STEP)
@@ -105,7 +119,7 @@ def regress(masks: _Masks, noise: _Floats, degree: int) -> Regression:
     scales, weights, share = _unpacked(best, degree)
     kernel = _kernel(_symmetric_sums(_factors(masks, masks, scales), degree), weights)
     solved = np.asarray(np.linalg.solve(kernel + share * np.eye(len(values)), values), np.float64)
-    return Regression(masks, scales, weights, solved, mean + unit * float(weights[0] * solved.sum()), unit, share)
+    return Regression(masks, scales, weights, solved, mean + unit * float(weights[0] * solved.sum()), unit, share, best)
 
 
 def _unpacked(chosen: _Floats, degree: int) -> tuple[_Floats, _Floats, float]:
@@ -116,8 +130,8 @@ def _unpacked(chosen: _Floats, degree: int) -> tuple[_Floats, _Floats, float]:
 
 def _factors(masks: _Masks, others: _Masks, scales: _Floats) -> _Floats:
     """s_i (q_i − ½)(q'_i − ½): layer × sample × sample."""
-    agree = masks.T[:, :, None] == others.T[:, None, :]
-    return np.where(agree, CENTRE**2, -(CENTRE**2)) * scales[:, None, None]
+    mine, theirs = (masks - CENTRE).T, (others - CENTRE).T
+    return np.asarray((mine * scales[:, None])[:, :, None] * theirs[:, None, :])
 
 
 def _symmetric_sums(factors: _Floats, degree: int) -> list[_Floats]:
