@@ -12,8 +12,8 @@ TINY_BYTES = 1
 PROBE_BYTES = (2**16, 2**18, 2**20, 2**22)
 """Sizes at which a link is measured."""
 
-KEPT = 5
-"""So many of the newest measurements at each size count: two outliers among them do not."""
+KEPT = 7
+"""So many of the newest measurements at each size count: three outliers among them do not."""
 
 NEEDED = 3
 """With fewer measurements at each size a link is not estimated anew: one outlier would be half of them."""

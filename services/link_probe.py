@@ -6,14 +6,17 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 
 from core.tensors import Array
-from profilers.link_history import PROBE_BYTES, TINY_BYTES, LinkHistory
+from profilers.link_history import KEPT, PROBE_BYTES, TINY_BYTES, LinkHistory
 from services.transfers import TensorSender
 
 ROUND_TRIPS = 9
 """Tiny transfers whose times give the round trip."""
 
-REPEATS = 3
-"""How often each size is sent, as far as the budget goes."""
+LEAST_ROUNDS, MOST_ROUNDS = 3, KEPT
+"""How often each size is sent, in turns, so that a busy moment does not meet one size alone."""
+
+ENOUGH_SECONDS = 1.0
+"""After so long there are no more rounds than the least."""
 
 BUDGET_SECONDS = 4.5
 """What a link's transfers may take together: none is begun that would presumably exceed it."""
@@ -59,15 +62,28 @@ async def measurements(send: Send) -> list[tuple[int, float]]:
     Returns:
         Bytes and seconds: at least one round trip of ``TINY_BYTES`` and one transfer.
     """
-    round_trips = [await send(TINY_BYTES)]
-    while len(round_trips) < ROUND_TRIPS and sum(round_trips) < BUDGET_SECONDS / 4:
-        round_trips.append(await send(TINY_BYTES))
-    transfers = [(PROBE_BYTES[0], await send(PROBE_BYTES[0]))]
-    spent_seconds = sum(round_trips) + transfers[0][1]
-    for byte_count in [size for size in PROBE_BYTES for _ in range(REPEATS)][1:]:
-        last_byte_count, last_seconds = transfers[-1]
-        if spent_seconds + last_seconds * byte_count / last_byte_count > BUDGET_SECONDS:
+    found: list[tuple[int, float]] = []
+    spent = 0.0
+
+    async def add(byte_count: int) -> float:
+        nonlocal spent
+        seconds = await send(byte_count)
+        found.append((byte_count, seconds))
+        spent += seconds
+        return seconds
+
+    while len(found) < ROUND_TRIPS and spent < BUDGET_SECONDS / 4:
+        await add(TINY_BYTES)
+    latest: dict[int, float] = {}
+    for byte_count in PROBE_BYTES:
+        # At most in proportion to the size before it.
+        expected = min((seconds * byte_count / size for size, seconds in latest.items()), default=0.0)
+        if latest and spent + expected + (LEAST_ROUNDS - 1) * (sum(latest.values()) + expected) > BUDGET_SECONDS:
             break
-        transfers.append((byte_count, await send(byte_count)))
-        spent_seconds += transfers[-1][1]
-    return [*((TINY_BYTES, seconds) for seconds in round_trips), *transfers]
+        latest[byte_count] = await add(byte_count)
+    for done in range(1, MOST_ROUNDS):
+        for byte_count, seconds in latest.items():
+            if spent + seconds > BUDGET_SECONDS or (done >= LEAST_ROUNDS and spent > ENOUGH_SECONDS):
+                return found
+            latest[byte_count] = await add(byte_count)
+    return found
