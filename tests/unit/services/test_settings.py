@@ -90,3 +90,10 @@ def test_addresses() -> None:
     assert control.address_of("model_pool", "here:1") == "pool:1"
     assert control.address_of("optimizer", "here:1") == "127.0.0.1:50055"
     assert Settings(services=("registry",), listen="0.0.0.0:7").listen_address == "0.0.0.0:7"
+
+
+def test_what_is_measured_can_be_chosen() -> None:
+    settings = read_settings(["node", "--measure-power=false", "--link-budget=0.005"], {})
+    assert (settings.measure_power, settings.link_budget) == (False, 0.005)
+    defaults = read_settings(["node"], {"PARTITA_MEASURE_POWER": "true"})
+    assert (defaults.measure_power, defaults.link_budget) == (True, 0.01)
