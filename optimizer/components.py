@@ -79,9 +79,8 @@ def group(model: ModelGraph, placement: Mapping[str, str]) -> Members:
     Returns:
         Layer names by component; first the generator alone, last the receiver alone.
     """
-    layers = [name for name in model.topological_order if name in placement]
-    if len(set(placement.values())) == 1 and nx.is_weakly_connected(model.digraph.subgraph(layers)):
-        return [[GENERATOR], layers, [RECEIVER]]
+    if len(set(placement.values())) == 1 and model.is_connected:
+        return [[GENERATOR], [*model.topological_order[1:-1]], [RECEIVER]]
     merging = _Merging()
     component: dict[str, int] = {}
 

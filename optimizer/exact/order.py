@@ -1,36 +1,57 @@
-"""In which order to eliminate variables: one that keeps the tables small."""
+"""In which order to eliminate variables: one that keeps the tables small and makes many at a time."""
 
 import heapq
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 Neighbours = list[set[int]]
-Key = Callable[[int, Neighbours, Sequence[float]], tuple[float, float]]
+Key = Callable[[int, Neighbours, float], tuple[float, float]]
 
-SMALL = 1e6
-"""An order whose tables have so few entries in all is good enough."""
+SMALL_TABLE = 512
+"""Tables of so few entries cost no more than smaller ones."""
+
+LEVEL = 2_000
+"""So many entries cost as much time as a level more."""
+
+MANY_LEVELS = 100
+"""What has fewer levels need not be made flatter."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Variables in order, the entries of all tables, how many wait for one another, and whether any key was positive."""
+
+    variables: list[int]
+    entries: float
+    levels: int
+    fills: bool
+
+    @property
+    def cost(self) -> float:
+        return self.entries + LEVEL * self.levels
 
 
 def elimination_order(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]]) -> list[int]:
-    """Order all variables that occur in a scope and have several states by least fill or least table, as is smaller.
+    """Order all variables that occur in a scope and have several states.
 
-    Least fill eliminates what joins the fewest pairs of its neighbours, least table what makes the smallest table.
-    Of the orders that make the same tables, one is returned that finishes a part of the graph before it begins
-    another, so that few variables are in use at a time.
+    By least fill: first what joins the fewest pairs of its neighbours, of these what makes the smallest table, of
+    these what waits for the fewest others. Where that makes large tables, least table is tried instead; where many
+    variables wait for one another, all small tables count alike.
 
     Args:
         sizes: number of states by variable.
         scopes: sets of variables that occur in one table.
     """
-    entries, order = _greedy(sizes, scopes, _least_fill)
-    if entries > SMALL:
-        entries, order = min((entries, order), _greedy(sizes, scopes, _least_table), key=lambda one: one[0])
-    return order
+    order = _greedy(sizes, scopes, _least_fill)
+    if order.fills and order.entries > LEVEL * MANY_LEVELS:
+        order = min(order, _greedy(sizes, scopes, _least_table), key=lambda one: one.cost)
+    if order.levels > MANY_LEVELS:
+        order = min(order, _greedy(sizes, scopes, _small_alike), key=lambda one: one.cost)
+    return order.variables
 
 
-def _greedy(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], key: Key) -> tuple[float, list[int]]:
-    """The entries of all tables made, and the order."""
+def _greedy(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], key: Key) -> _Order:
     neighbours: Neighbours = [set() for _ in sizes]
     for scope in scopes:
         for variable in scope:
@@ -38,65 +59,49 @@ def _greedy(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], key: Key) -
     logarithms = [math.log(size) for size in sizes]
     for variable, others in enumerate(neighbours):
         others.discard(variable)
+    levels = [0] * len(sizes)
+
+    def keyed(variable: int) -> tuple[float, float, int]:
+        size = logarithms[variable] + sum([logarithms[other] for other in neighbours[variable]])
+        return (*key(variable, neighbours, size), levels[variable])
+
     present = {variable for scope in scopes for variable in scope if sizes[variable] > 1}
-    heap = [(key(variable, neighbours, logarithms), variable) for variable in present]
+    heap = [(keyed(variable), variable) for variable in present]
     heapq.heapify(heap)
-    position: dict[int, int] = {}
-    entries = 0.0
+    current = {variable: found for found, variable in heap}
+    order: list[int] = []
+    entries, fills = 0.0, False
     while heap:
         found, variable = heapq.heappop(heap)
-        if variable in position:
+        if current.get(variable) != found:
             continue
-        now = key(variable, neighbours, logarithms)
-        if now > found:
-            heapq.heappush(heap, (now, variable))
-            continue
-        position[variable] = len(position)
+        del current[variable]
+        fills |= found[0] > 0
+        order.append(variable)
         around = neighbours[variable]
-        entries += math.exp(min(logarithms[variable] + sum(logarithms[other] for other in around), 600.0))
+        entries += math.exp(min(logarithms[variable] + sum([logarithms[other] for other in around]), 600.0))
         for other in around:
             neighbours[other] |= around
             neighbours[other] -= {other, variable}
+            levels[other] = max(levels[other], levels[variable] + 1)
         for other in around:
-            heapq.heappush(heap, (key(other, neighbours, logarithms), other))
-    return entries, _part_by_part(position, neighbours)
+            current[other] = keyed(other)
+            heapq.heappush(heap, (current[other], other))
+    return _Order(order, entries, 1 + max(levels, default=0), fills)
 
 
-def _part_by_part(position: dict[int, int], around: Neighbours) -> list[int]:
-    """The order, each variable after those whose messages it gets, and these in a row.
-
-    Args:
-        around: by variable its neighbours when it is eliminated.
-    """
-    senders: dict[int, list[int]] = defaultdict(list)
-    weight = dict.fromkeys(position, 1)
-    roots = []
-    for variable in position:
-        receiver = min(around[variable], key=position.__getitem__, default=None)
-        if receiver is None:
-            roots.append(variable)
-        else:
-            senders[receiver].append(variable)
-            weight[receiver] += weight[variable]
-    backwards: list[int] = []
-    left = roots
-    while left:
-        variable = left.pop()
-        backwards.append(variable)
-        left.extend(sorted(senders[variable], key=weight.__getitem__, reverse=True))
-    return backwards[::-1]
-
-
-def _least_fill(variable: int, neighbours: Neighbours, logarithms: Sequence[float]) -> tuple[float, float]:
+def _least_fill(variable: int, neighbours: Neighbours, size: float) -> tuple[float, float]:
     around = neighbours[variable]
-    size = sum(logarithms[other] for other in around) + logarithms[variable]
     if len(around) < 2:
         return (0.0, size)
     # Every neighbour misses itself, hence the subtraction; each pair is seen twice.
-    missing = sum(len(around - neighbours[other]) for other in around) - len(around)
+    missing = sum([len(around - neighbours[other]) for other in around]) - len(around)
     return (missing / 2, size)
 
 
-def _least_table(variable: int, neighbours: Neighbours, logarithms: Sequence[float]) -> tuple[float, float]:
-    around = neighbours[variable]
-    return (logarithms[variable] + sum(logarithms[other] for other in around), float(len(around)))
+def _least_table(variable: int, neighbours: Neighbours, size: float) -> tuple[float, float]:
+    return (size, float(len(neighbours[variable])))
+
+
+def _small_alike(variable: int, neighbours: Neighbours, size: float) -> tuple[float, float]:
+    return (-1.0, 0.0) if size <= math.log(SMALL_TABLE) else _least_fill(variable, neighbours, size)
