@@ -12,7 +12,7 @@ is rounded only for its quantised consumers; the others read x itself. (``quanti
 which only adds noise.) A plan may therefore place any consumer of x anywhere: x crosses as float, y as int8.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ import onnxruntime as ort
 from onnx import helper
 
 from core.errors import InvalidArgumentError
-from core.profiles import QuantizationSettings, Range
+from core.profiles import CalibrationMethod, QuantizationSettings, Range
 from core.tensors import Array
 from model_divider.rewriting import Rewriter
 
@@ -28,13 +28,19 @@ QUANTIZABLE_OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
 """Operators that ``quantize`` can turn into int8."""
 
 
-def calibrate(model: onnx.ModelProto, layers: Sequence[str], inputs: Sequence[Mapping[str, Array]]) -> dict[str, Range]:
-    """Find the least and greatest value of every tensor that quantising any of ``layers`` rounds.
+def calibrate(
+    model: onnx.ModelProto,
+    layers: Sequence[str],
+    inputs: Sequence[Mapping[str, Array]],
+    method: CalibrationMethod = "min-max",
+) -> dict[str, Range]:
+    """Find the range of every tensor that quantising any of ``layers`` rounds.
 
     Args:
         model: an admitted model.
         layers: names of quantisable layers.
         inputs: representative inputs of the model, each name → array.
+        method: how the range follows from the values, see ``QuantizationSettings``.
 
     Returns:
         Tensor name → range over all inputs, for the layers' activation inputs and outputs; one calibration
@@ -51,6 +57,20 @@ def calibrate(model: onnx.ModelProto, layers: Sequence[str], inputs: Sequence[Ma
     tensors = sorted({name for node in nodes for name in (*node.input[:2], node.output[0])} - constants)
     if not tensors:
         return {}
+    extremes = _extremes(model, tensors, inputs)
+    if method == "min-max":
+        return extremes
+    from model_divider.histograms import histogram_ranges  # loads the runtime's quantisation library, in seconds
+
+    found = histogram_ranges(_values(model, tensors, inputs), method)
+    # A constant tensor has no histogram worth the name.
+    return {name: found[name] if extremes[name].low < extremes[name].high else extremes[name] for name in tensors}
+
+
+def _extremes(
+    model: onnx.ModelProto, tensors: Sequence[str], inputs: Sequence[Mapping[str, Array]]
+) -> dict[str, Range]:
+    """Least and greatest value of each tensor."""
     measured = onnx.ModelProto()
     measured.CopyFrom(model)
     del measured.graph.output[:]
@@ -59,9 +79,7 @@ def calibrate(model: onnx.ModelProto, layers: Sequence[str], inputs: Sequence[Ma
             result = f"partita/{operator}/{index}"
             measured.graph.node.append(helper.make_node(operator, [name], [result], keepdims=0))
             measured.graph.output.append(helper.make_tensor_value_info(result, onnx.TensorProto.FLOAT, []))
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(measured.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = _session(measured)
     values = np.array([session.run(None, dict(sample)) for sample in inputs], np.float64)
     finite = np.isfinite(values).all(axis=0)
     if not finite.all():
@@ -69,6 +87,28 @@ def calibrate(model: onnx.ModelProto, layers: Sequence[str], inputs: Sequence[Ma
         raise InvalidArgumentError(f"calibration: tensor {bad!r} takes values that are not finite; check the inputs")
     lows, highs = values[:, 0::2].min(axis=0), values[:, 1::2].max(axis=0)
     return {name: Range(float(low), float(high)) for name, low, high in zip(tensors, lows, highs, strict=True)}
+
+
+def _values(
+    model: onnx.ModelProto, tensors: Sequence[str], inputs: Sequence[Mapping[str, Array]]
+) -> Iterator[dict[str, Array]]:
+    """Yield for each input the values of ``tensors``, inputs of the model included."""
+    given = {value.name for value in model.graph.input}
+    computed = [name for name in tensors if name not in given]
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    shown.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in computed)
+    session = _session(shown)
+    for sample in inputs:
+        found = dict(zip(computed, session.run(computed, dict(sample)), strict=True)) if computed else {}
+        yield {name: found[name] if name in found else sample[name] for name in tensors}
+
+
+def _session(model: onnx.ModelProto) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def quantize(

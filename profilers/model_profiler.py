@@ -55,6 +55,6 @@ def profile_model(
         return ModelProfile(model_hash, settings, graph, specs, outputs, {})
     samples = list(inputs) or random_inputs(specs, _GENERATED_INPUTS, settings.random_seed)
     progress(0.02, f"calibrating {len(layers)} layers")
-    ranges = calibrate(parsed, layers, samples[0::2])
+    ranges = calibrate(parsed, layers, samples[0::2], settings.quantization.calibration)
     noise = fit_noise(parsed, layers, ranges, samples[1::2] or samples, settings, part(progress, 0.05, 0.95))
     return ModelProfile(model_hash, settings, graph, specs, outputs, ranges, noise)

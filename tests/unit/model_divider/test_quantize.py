@@ -104,6 +104,38 @@ def test_calibration_finds_the_true_ranges(make):
     assert calibrate(model, layers[:1], samples).items() <= ranges.items()
 
 
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_calibrations_that_leave_out_extremes_stay_within_them(method, capsys):
+    model = inferred(residual_model())
+    samples = [random_inputs(model, seed) for seed in range(2)]
+    layers = quantizable(model)
+    widest, narrower = calibrate(model, layers, samples), calibrate(model, layers, samples, method)
+    assert narrower.keys() == widest.keys()
+    for name, found in narrower.items():
+        assert widest[name].low - 1e-6 <= found.low < found.high <= widest[name].high + 1e-6
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_a_rare_extreme_is_left_out(method):
+    net = Builder()
+    net.conv("images", 1, 1, 1)
+    net.node("Relu", net.nodes[-1].output[0], result="features")
+    model = inferred(net.model({"images": [1, 1, 200, 200]}, {"features": [1, 1, 200, 200]}))
+    sample = random_inputs(model)
+    sample["images"][0, 0, 0, 0] = 1000
+    found = calibrate(model, quantizable(model), [sample], method)["images"]
+    assert 2 < found.high < 600
+    assert calibrate(model, quantizable(model), [sample])["images"].high == 1000
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_a_constant_tensor_is_calibrated(method):
+    model = inferred(chain_model(2))
+    zeros = {"images": np.zeros((1, 3, 8, 8), np.float32)}
+    assert calibrate(model, quantizable(model), [zeros], method)["images"] == Range(0, 0)
+
+
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("make", SMALL_MODELS.values(), ids=SMALL_MODELS)
 def test_the_quantised_model_is_valid_and_near_the_float_one(make, settings):
