@@ -1,5 +1,6 @@
 """Measures one link: tiny round trips, then transfers of growing size, on the very way that tensors take."""
 
+import statistics
 import time
 from collections.abc import Awaitable, Callable
 
@@ -15,8 +16,8 @@ ROUND_TRIPS = 9
 LEAST_ROUNDS, MOST_ROUNDS = 3, KEPT
 """How often each size is sent, in turns, so that a busy moment does not meet one size alone."""
 
-ENOUGH_SECONDS = 1.0
-"""After so long there are no more rounds than the least."""
+ENOUGH_SECONDS = 2.0
+"""After so long no size is sent more often than needed."""
 
 BUDGET_SECONDS = 4.5
 """What a link's transfers may take together: none is begun that would presumably exceed it."""
@@ -60,30 +61,53 @@ async def measurements(send: Send) -> list[tuple[int, float]]:
     """Choose sizes as the link turns out to be, within ``BUDGET_SECONDS``.
 
     Returns:
-        Bytes and seconds: at least one round trip of ``TINY_BYTES`` and one transfer.
+        Bytes and seconds: at least one round trip of ``TINY_BYTES`` and one transfer. The first round, in which a
+        connection has yet to find out what the way bears, is left out where others of the same size were made.
     """
-    found: list[tuple[int, float]] = []
-    spent = 0.0
+    probing = _Probing(send)
+    while len(probing.found) < ROUND_TRIPS and probing.spent < BUDGET_SECONDS / 4:
+        await probing.add(TINY_BYTES)
+    round_trip, tiny = statistics.median(seconds for _, seconds in probing.found), len(probing.found)
+    await probing.go_round(round_trip)
+    cold, probing.found = probing.found[tiny:], probing.found[:tiny]
+    for done in range(MOST_ROUNDS):
+        if done >= LEAST_ROUNDS and probing.spent > ENOUGH_SECONDS:
+            break
+        await probing.go_round(round_trip)
+    measured = {size for size, _ in probing.found}
+    return [*probing.found, *(one for one in cold if one[0] not in measured)]
 
-    async def add(byte_count: int) -> float:
-        nonlocal spent
-        seconds = await send(byte_count)
-        found.append((byte_count, seconds))
-        spent += seconds
+
+class _Probing:
+    """Transfers so far, and what the next ones will take.
+
+    Attributes:
+        found: bytes and seconds.
+        spent: seconds of all transfers.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._latest: dict[int, float] = {}
+        self.found: list[tuple[int, float]] = []
+        self.spent = 0.0
+
+    async def add(self, byte_count: int) -> float:
+        """Make a transfer; returns its seconds."""
+        seconds = await self._send(byte_count)
+        self.found.append((byte_count, seconds))
+        self.spent += seconds
         return seconds
 
-    while len(found) < ROUND_TRIPS and spent < BUDGET_SECONDS / 4:
-        await add(TINY_BYTES)
-    latest: dict[int, float] = {}
-    for byte_count in PROBE_BYTES:
-        # At most in proportion to the size before it.
-        expected = min((seconds * byte_count / size for size, seconds in latest.items()), default=0.0)
-        if latest and spent + expected + (LEAST_ROUNDS - 1) * (sum(latest.values()) + expected) > BUDGET_SECONDS:
-            break
-        latest[byte_count] = await add(byte_count)
-    for done in range(1, MOST_ROUNDS):
-        for byte_count, seconds in latest.items():
-            if spent + seconds > BUDGET_SECONDS or (done >= LEAST_ROUNDS and spent > ENOUGH_SECONDS):
-                return found
-            latest[byte_count] = await add(byte_count)
-    return found
+    async def go_round(self, round_trip: float) -> None:
+        """Send each size once, from the smallest to the largest that the budget has room for."""
+        for index, byte_count in enumerate(PROBE_BYTES):
+            expected = self._latest.get(byte_count, 0.0)
+            if index and not expected:
+                # Beyond the round trip at most in proportion to the size before it; and it will be sent several times.
+                smaller = PROBE_BYTES[index - 1]
+                growth = max(0.0, self._latest[smaller] - round_trip) * byte_count / smaller
+                expected = (1 + LEAST_ROUNDS) * (round_trip + growth)
+            if self._latest and self.spent + expected > BUDGET_SECONDS:
+                return
+            self._latest[byte_count] = await self.add(byte_count)

@@ -53,3 +53,24 @@ async def test_a_measured_link_is_what_was_measured() -> None:
     assert found.rtt_seconds == pytest.approx(0.005, rel=1e-4)
     assert found.bytes_per_second == pytest.approx(2e7, rel=1e-4)
     assert found.measured_at > 1.7e9
+
+
+async def test_the_first_round_only_warms_the_connection_up() -> None:
+    link = FakeLink(1e8, 0.005)
+    bytes_before = 0.0
+
+    async def send(byte_count: int) -> float:
+        nonlocal bytes_before
+        bytes_before += byte_count
+        return await link.send(byte_count) * (2 if byte_count != TINY_BYTES and bytes_before < 6e6 else 1)
+
+    found = (await measure_link(send, "device", "edge")).estimate()
+    for byte_count in PROBE_BYTES:
+        assert found.seconds(byte_count) == pytest.approx(0.005 + byte_count / 1e8, rel=1e-3)
+    assert found.spread < 1e-9
+
+
+async def test_a_link_far_too_slow_for_the_budget_is_still_measured() -> None:
+    found = (await measure_link(FakeLink(1e6, 6.0).send, "device", "edge")).estimate()
+    assert found.rtt_seconds == pytest.approx(6.0, rel=1e-3)
+    assert [size for size, _ in found.knots] == [0, PROBE_BYTES[0]]
