@@ -13,6 +13,7 @@ from core.progress import Progress, no_progress
 from model_divider.cutting import Cut
 from model_divider.nodes import tensor_spec
 from model_divider.quantize import quantize
+from model_divider.silu import fuse_silu
 
 
 def divide(
@@ -56,7 +57,7 @@ def divide(
     components = []
     for index, component in enumerate(planned):
         progress((index + 1) / (len(planned) + 2), f"cutting component {component.id} for {component.server}")
-        part = cut.extract(component.id)
+        part = fuse_silu(cut.extract(component.id))
         onnx.checker.check_model(part)
         inputs = tuple(map(tensor_spec, part.graph.input))
         outputs = tuple(map(tensor_spec, part.graph.output))
@@ -78,7 +79,7 @@ def divide(
         outputs=tuple(map(tensor_spec, whole.graph.output)),
         input_routes={value.name: cut.receivers(value.name) for value in whole.graph.input},
         components=tuple(components),
-        whole_blob=_keep(whole, blobs),
+        whole_blob=_keep(fuse_silu(whole), blobs),
     )
     progress(1.0, "divided")
     return division, blobs

@@ -13,6 +13,7 @@ which only adds noise.) A plan may therefore place any consumer of x anywhere: x
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -26,6 +27,9 @@ from model_divider.rewriting import Rewriter
 
 QUANTIZABLE_OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
 """Operators that ``quantize`` can turn into int8."""
+
+_LEAST_OPSET, _CHANNELS_OPSET = 10, 13
+"""The first that know integers, and a scale per channel."""
 
 
 def calibrate(
@@ -120,14 +124,17 @@ def quantize(
         model: an admitted model; it is not changed.
         layers: names of the layers to quantise.
         ranges: what ``calibrate`` returned for these layers or more.
-        settings: activation type, and one weight scale per tensor or per output channel.
+        settings: activation type, and one weight scale per tensor or per output channel; one per tensor where the
+            model's opset is below 13.
 
     Raises:
-        InvalidArgumentError: a layer is unknown or cannot be quantised, or a tensor's range is missing.
+        InvalidArgumentError: a layer is unknown or cannot be quantised, a tensor's range is missing, or the opset is
+            below 10.
     """
     results = {node.output[0] for node in _quantizable_nodes(model, layers)}
-    if results:
-        _check_opset(model, settings)
+    if results and _opset(model) < _CHANNELS_OPSET:
+        _check_opset(model)
+        settings = replace(settings, per_channel=False)
     return Rewriter(model, results, ranges, settings).rewrite()
 
 
@@ -148,11 +155,12 @@ def _quantizable_nodes(model: onnx.ModelProto, layers: Collection[str]) -> list[
     return [nodes[name] for name in dict.fromkeys(layers)]
 
 
-def _check_opset(model: onnx.ModelProto, settings: QuantizationSettings) -> None:
-    version = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-    needed = 13 if settings.per_channel else 10
-    if version < needed:
+def _check_opset(model: onnx.ModelProto) -> None:
+    if _opset(model) < _LEAST_OPSET:
         raise InvalidArgumentError(
-            f"int8 {'with a scale per channel ' if settings.per_channel else ''}needs opset {needed}, the model has "
-            f"{version}; export it with a newer opset"
+            f"int8 needs opset {_LEAST_OPSET}, the model has {_opset(model)}; export it with a newer opset"
         )
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))

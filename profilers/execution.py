@@ -3,17 +3,20 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 
 import onnx
 
 from core.graph import ModelGraph
-from core.problem import LayerTime
+from core.problem import BorderTime, LayerTime
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
 from core.progress import Progress, no_progress, part
 from core.tensors import Array
 from inferencer.session import open_session, session_options
 from model_divider.quantize import quantize
-from profilers.attribution import attribute_seconds
+from model_divider.silu import fuse_silu
+from profilers.attribution import attribute_seconds, fused_tensors
+from profilers.borders import time_borders
 from profilers.labels import labelled
 from profilers.layer_by_layer import rescale, time_layers
 from profilers.node_times import time_nodes
@@ -40,8 +43,10 @@ def profile_execution(
     (thesis 6.3.2), so that the float times sum to ``whole_seconds``, and with all of V_Q in int8 to
     ``mixed_seconds``; see ``correct``.
 
+    What crossing to other servers costs in computing is measured on parts of the model; see ``profilers.borders``.
+
     Where ``runtime.timing`` is ``layer-by-layer``, every layer is timed alone instead and corrected by the thesis's
-    formulas; see ``profilers.layer_by_layer``.
+    formulas, and no borders are measured; see ``profilers.layer_by_layer``.
 
     Random inputs of the right shapes are used; time hardly depends on values. All seconds are real ones, multiplied
     by ``runtime.slowdown``.
@@ -60,21 +65,25 @@ def profile_execution(
     quantizable = profile.graph.quantizable
     versions = [parsed]
     if quantizable:
-        versions.append(quantize(parsed, quantizable, profile.ranges, profile.settings.quantization))
+        versions.append(fuse_silu(quantize(parsed, quantizable, profile.ranges, profile.settings.quantization)))
     inputs = random_inputs(profile.inputs, 1, profile.settings.random_seed)[0]
     progress(0.0, "timing the whole model")
     whole = _time_whole([version.SerializeToString() for version in versions], runtime, inputs)
     if runtime.timing == "layer-by-layer":
         floats, integers = time_layers(parsed, profile, runtime, inputs, part(progress, 0.5, 0.5))
         times = rescale(floats, integers, whole[0], whole[1] if quantizable else None)
+        borders: dict[str, BorderTime] = {}
     else:
-        layers = []
+        nodes = []
         for index, version in enumerate(versions):
-            progress(0.5 + 0.25 * index, f"timing layers in {('float', 'int8')[index]}")
-            nodes = time_nodes(labelled(version, parsed).SerializeToString(), runtime, inputs, _runs(whole[index]))
-            layers.append(attribute_seconds(nodes, profile.graph))
+            progress(0.3 + 0.2 * index, f"timing layers in {('float', 'int8')[index]}")
+            labels = labelled(version, parsed).SerializeToString()
+            nodes.append(time_nodes(labels, runtime, inputs, _runs(whole[index])))
+        layers = [attribute_seconds(one, profile.graph) for one in nodes]
         floats = layers[0]
         times = correct(profile.graph, floats, whole[0], (layers[1], whole[1]) if quantizable else None)
+        seed, fused = profile.settings.random_seed, fused_tensors(nodes[0], profile.graph)
+        borders = time_borders(parsed, profile.graph, times, fused, runtime, inputs, seed, part(progress, 0.7, 0.3))
     progress(1.0, "layers timed")
     slowdown = runtime.slowdown
     return ExecutionProfile(
@@ -90,6 +99,9 @@ def profile_execution(
         whole[0] * slowdown,
         whole[1] * slowdown if quantizable else None,
         sum(floats.values()) * slowdown,
+        borders={
+            name: BorderTime(*(seconds * slowdown for seconds in astuple(border))) for name, border in borders.items()
+        },
     )
 
 
