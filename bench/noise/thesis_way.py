@@ -14,6 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from core.profiles import QuantizationSettings
 from core.progress import Progress
 from core.tensors import Array
 from profilers.noise_measures import mean_absolute_difference
@@ -43,7 +44,12 @@ class ThesisSample:
 
 
 def measure_sets(
-    model: bytes, sets: Sequence[Sequence[str]], calibration: Inputs, inputs: Inputs, progress: Progress
+    model: bytes,
+    sets: Sequence[Sequence[str]],
+    calibration: Inputs,
+    inputs: Inputs,
+    settings: QuantizationSettings,
+    progress: Progress,
 ) -> ThesisSample:
     """Quantise, load and run the model for each of ``sets`` of layers; noise is the mean absolute difference."""
     expected = _run(_load(model), inputs)
@@ -54,7 +60,7 @@ def measure_sets(
         for index, layers in enumerate(sets):
             progress(index / len(sets), f"the thesis's way, set {index + 1} of {len(sets)}")
             marks = [time.perf_counter()]
-            _quantize(source, target, layers, calibration)
+            _quantize(source, target, layers, calibration, settings)
             marks.append(time.perf_counter())
             session = _load(target.read_bytes())
             marks.append(time.perf_counter())
@@ -85,16 +91,20 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._inputs, None)
 
 
-def _quantize(source: Path, target: Path, layers: Sequence[str], calibration: Inputs) -> None:
+def _quantize(
+    source: Path, target: Path, layers: Sequence[str], calibration: Inputs, settings: QuantizationSettings
+) -> None:
+    symmetric = settings.activation_type == "int8"
     quantize_static(
         source,
         target,
         _Reader(calibration),
         quant_format=QuantFormat.QDQ,
         nodes_to_quantize=list(layers),
-        activation_type=QuantType.QUInt8,
+        per_channel=settings.per_channel,
+        activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        extra_options={"WeightSymmetric": True},
+        extra_options={"WeightSymmetric": True, "ActivationSymmetric": symmetric},
     )
 
 

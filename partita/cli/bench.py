@@ -133,6 +133,69 @@ def _show_prediction(figures: dict[str, Any]) -> None:
     )
 
 
+@bench_app.command("noise")
+def noise(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small inputs and few sets, for a try; no headline figures.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Profile noise fast and in the thesis's way, on the same model in one run.
+
+    PP-OCRv4's text detector, 20 inputs, 12 int8 layers and then 32; takes some twenty minutes. The thesis's way, a
+    model quantised, loaded and run for each of 1,000 sets of layers, is timed on 40 sets, and its seconds are those of
+    a set times 1,000. Its least squares are fitted to 1,000 sets nevertheless, whose noise the fast way measures: the 40
+    sets show how far both agree.
+    """
+    from bench.noise.results import summary
+    from bench.noise.run import QUICK, Sizes, run
+
+    with progress_bar("bench noise") as progress:
+        figures = summary(run(QUICK if quick else Sizes(), progress))
+    if as_json:
+        print_json(figures)
+    else:
+        _show_noise(figures)
+
+
+def _show_noise(figures: dict[str, Any]) -> None:
+    fast, wide, by_set = figures["fast"], figures["wide"], figures["thesis_seconds_by_set"]
+    shown = table("way", ">layers", ">sets", ">time", ">R² unseen", ">R² stated", ">error, 95 %", ">covered")
+    shown.add_row(
+        "thesis",
+        str(fast["layers"]),
+        "1000",
+        f"{units.seconds(figures['thesis_seconds'])}, scaled",
+        f"{figures['thesis_r2']:.4f}",
+        *("–",) * 3,
+    )
+    for one in (fast, wide):
+        shown.add_row(
+            "fast",
+            str(one["layers"]),
+            str(one["sets"]),
+            units.seconds(one["seconds"]),
+            f"{one['r2']:.4f}",
+            f"{one['stated_r2']:.4f}",
+            f"{one['error'] / one['mean_noise']:.1%} of the mean",
+            f"{one['covered']:.1%}",
+        )
+    out.print(shown)
+    out.print(f"{figures['speedup']:.0f} times faster; both on {figures['inputs']} inputs")
+    out.print(
+        f"thesis: timed on {figures['thesis_sampled_sets']} sets (a set: {units.seconds(by_set['quantize'])} to "
+        f"quantise, {units.seconds(by_set['load'])} to load, {units.seconds(by_set['run'])} to run); its least squares fitted to "
+        f"{figures['thesis_trained_sets']} sets measured the fast way"
+    )
+    out.print(
+        f"both ways' noise on those {figures['thesis_sampled_sets']} sets: R² {figures['agreement_r2']:.4f}, "
+        f"median difference {figures['agreement_median_difference']:.2%}"
+    )
+    out.print(
+        f"R² unseen: on {figures['unseen_sets']} sets that no fit has seen; covered: those within the error stated"
+    )
+
+
 def _require_writable(picture: Path) -> None:
     """Find out before an hour of measuring, not after it, that the picture cannot be drawn."""
     if find_spec("matplotlib") is None:
