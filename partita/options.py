@@ -14,12 +14,23 @@ class ProfileOptions(TypedDict, total=False):
     Attributes:
         quantizable_count: how many of the heaviest quantisable layers may become int8; 0 keeps all in float.
         excluded_layers: patterns (shell wildcards) of layers that must stay float.
-        noise_samples: how many sets of int8 layers the noise model is fitted and tested on.
+        noise_samples: on how many sets of int8 layers the noise model is fitted and tested at most.
+        noise_measure: what noise is: ``mean-absolute-difference`` of the outputs (default), ``top-1-agreement`` or
+            ``detection-agreement`` (noise is then 1 − agreement), or a function ``module:function`` of two dicts of
+            arrays, the float and the quantised model's outputs, that the ModelProfiler's settings allow.
+        calibration: how the ranges of int8 layers follow from the samples: ``min-max`` (default), ``percentile`` or
+            ``entropy``.
+        activation_type: of int8 layers' inputs and outputs: ``uint8`` (default) or ``int8``.
+        per_channel: whether int8 weights have one scale per output channel (default) or one per layer.
     """
 
     quantizable_count: int
     excluded_layers: Sequence[str]
     noise_samples: int
+    noise_measure: str
+    calibration: str
+    activation_type: str
+    per_channel: bool
 
 
 class PlanOptions(ProfileOptions, total=False):

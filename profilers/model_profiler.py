@@ -10,6 +10,7 @@ from core.tensors import Array, check_inputs
 from model_divider.quantize import calibrate
 from profilers.model_graph import model_signature, read_graph
 from profilers.noise import fit_noise
+from profilers.noise_measures import find_measure
 from profilers.random_inputs import random_inputs
 
 _GENERATED_INPUTS = 4
@@ -41,9 +42,11 @@ def profile_model(
     Raises:
         InvalidTensorError: an input's names, dtypes or shapes are not the model's.
         InvalidModelError: a tensor's shape is not known, or the outputs are not finite.
-        InvalidArgumentError: values inside the model are not finite on the inputs, or its opset is too old for int8.
+        InvalidArgumentError: values inside the model are not finite on the inputs, its opset is too old for int8, or
+            the measure of noise does not exist or does not fit the outputs.
     """
     progress(0.0, "reading the model's graph")
+    find_measure(settings.noise_measure)  # before anything long
     parsed = onnx.load_model_from_string(model)
     specs, outputs = model_signature(parsed)
     for item in inputs:

@@ -5,10 +5,10 @@ from typing import Literal, cast, get_args
 
 from core.cluster import Cluster, Member, ServerRecord
 from core.deployment import ComponentRun
-from core.documents import decode
+from core.documents import decode, encode
 from core.errors import InvalidArgumentError
 from core.problem import Goal, Objective, SolverOptions
-from core.profiles import MeasuredLink, ModelProfilerSettings, Power, ServerState
+from core.profiles import MeasuredLink, ModelProfilerSettings, Power, QuantizationSettings, ServerState
 from partita.v1 import registry_pb2, types_pb2
 
 
@@ -197,7 +197,11 @@ def from_component_run(run: ComponentRun) -> types_pb2.ComponentRun:
 
 
 def to_profiler_settings(message: types_pb2.ProfilerSettings) -> ModelProfilerSettings:
-    """Read profiler settings; what is unset takes its default."""
+    """Read profiler settings; what is unset takes its default.
+
+    Raises:
+        InvalidDocumentError: an unknown calibration or activation type.
+    """
     default = ModelProfilerSettings()
     return ModelProfilerSettings(
         quantizable_count=message.quantizable_count
@@ -205,7 +209,17 @@ def to_profiler_settings(message: types_pb2.ProfilerSettings) -> ModelProfilerSe
         else default.quantizable_count,
         excluded_layers=tuple(message.excluded_layers),
         noise_samples=message.noise_samples if message.HasField("noise_samples") else default.noise_samples,
+        noise_measure=message.noise_measure or default.noise_measure,
+        quantization=_quantization(message, default.quantization),
     )
+
+
+def _quantization(message: types_pb2.ProfilerSettings, default: QuantizationSettings) -> QuantizationSettings:
+    """Raises InvalidDocumentError for an unknown calibration or activation type."""
+    given = {name: value for name in ("calibration", "activation_type") if (value := getattr(message, name))}
+    if message.HasField("per_channel"):
+        given["per_channel"] = message.per_channel
+    return decode(encode(default) | given, QuantizationSettings, "profiler settings")
 
 
 def from_profiler_settings(settings: ModelProfilerSettings) -> types_pb2.ProfilerSettings:
@@ -214,6 +228,10 @@ def from_profiler_settings(settings: ModelProfilerSettings) -> types_pb2.Profile
         quantizable_count=settings.quantizable_count,
         excluded_layers=settings.excluded_layers,
         noise_samples=settings.noise_samples,
+        noise_measure=settings.noise_measure,
+        calibration=settings.quantization.calibration,
+        activation_type=settings.quantization.activation_type,
+        per_channel=settings.quantization.per_channel,
     )
 
 

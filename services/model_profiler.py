@@ -1,9 +1,10 @@
 """The ModelProfiler over gRPC: measuring runs in a process that dies when the call is cancelled."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from core.documents import dumps
+from core.errors import InvalidArgumentError
 from core.profiles import ModelProfile
 from core.progress import Progress
 from core.samples import unpack_samples
@@ -22,8 +23,9 @@ from services.runtime.worker import run_in_process
 class ModelProfilerServicer(model_profiler_pb2_grpc.ModelProfilerServicer):
     """Converts and calls."""
 
-    def __init__(self, pool: ModelPoolClient) -> None:
+    def __init__(self, pool: ModelPoolClient, noise_modules: Collection[str] = ()) -> None:
         self._pool = pool
+        self._noise_modules = noise_modules
 
     def ProfileModel(
         self, request: model_profiler_pb2.ProfileModelRequest, context: Context
@@ -31,6 +33,7 @@ class ModelProfilerServicer(model_profiler_pb2_grpc.ModelProfilerServicer):
         settings = to_profiler_settings(request.settings)
 
         async def work(progress: Progress) -> ModelProfile:
+            check_noise_measure(settings.noise_measure, self._noise_modules)
             model = await self._pool.get_blob(request.model_hash)
             samples = unpack_samples(await self._pool.get_blob(request.samples_hash)) if request.samples_hash else []
             return await run_in_process(
@@ -44,6 +47,20 @@ class ModelProfilerServicer(model_profiler_pb2_grpc.ModelProfilerServicer):
         )
 
 
+def check_noise_measure(measure: str, modules: Collection[str]) -> None:
+    """Refuse functions of other modules: importing one runs it, which is for this process's owner to allow.
+
+    Raises:
+        InvalidArgumentError: ``measure`` is ``module:function`` of a module that is not among ``modules``.
+    """
+    module, colon, _ = measure.partition(":")
+    if colon and module not in modules:
+        raise InvalidArgumentError(
+            f"noise measure {measure!r}: the ModelProfiler does not allow the module {module!r}; "
+            "name it in its setting PARTITA_NOISE_MODULES"
+        )
+
+
 def model_profiler_service(settings: Settings) -> Service:
     """The ModelProfiler."""
 
@@ -51,7 +68,9 @@ def model_profiler_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
             pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
-            model_profiler_pb2_grpc.add_ModelProfilerServicer_to_server(ModelProfilerServicer(pool), binding.server)
+            modules = settings.noise_modules.replace(" ", "").split(",")
+            servicer = ModelProfilerServicer(pool, modules)
+            model_profiler_pb2_grpc.add_ModelProfilerServicer_to_server(servicer, binding.server)
             binding.names.append(model_profiler_pb2.DESCRIPTOR.services_by_name["ModelProfiler"].full_name)
             yield
 

@@ -144,8 +144,8 @@ def noise(
 
     PP-OCRv4's text detector, 20 inputs, 12 int8 layers and then 32; takes some twenty minutes. The thesis's way, a
     model quantised, loaded and run for each of 1,000 sets of layers, is timed on 40 sets, and its seconds are those of
-    a set times 1,000. Its least squares are fitted to 1,000 sets nevertheless, whose noise the fast way measures: the 40
-    sets show how far both agree.
+    a set times 1,000. Its least squares are fitted to 1,000 sets nevertheless, whose noise the fast way measures: the
+    40 sets show how far both agree.
     """
     from bench.noise.results import summary
     from bench.noise.run import QUICK, Sizes, run
@@ -184,8 +184,8 @@ def _show_noise(figures: dict[str, Any]) -> None:
     out.print(f"{figures['speedup']:.0f} times faster; both on {figures['inputs']} inputs")
     out.print(
         f"thesis: timed on {figures['thesis_sampled_sets']} sets (a set: {units.seconds(by_set['quantize'])} to "
-        f"quantise, {units.seconds(by_set['load'])} to load, {units.seconds(by_set['run'])} to run); its least squares fitted to "
-        f"{figures['thesis_trained_sets']} sets measured the fast way"
+        f"quantise, {units.seconds(by_set['load'])} to load, {units.seconds(by_set['run'])} to run); its least squares "
+        f"fitted to {figures['thesis_trained_sets']} sets measured the fast way"
     )
     out.print(
         f"both ways' noise on those {figures['thesis_sampled_sets']} sets: R² {figures['agreement_r2']:.4f}, "

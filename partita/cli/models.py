@@ -10,10 +10,14 @@ from core.errors import InvalidArgumentError
 from partita import units
 from partita.cli.options import (
     DEFAULT_ADDRESS,
+    ActivationType,
     Address,
     AsJson,
+    Calibration,
     Exclude,
+    NoiseMeasure,
     NoiseSamples,
+    PerChannel,
     Quantizable,
     given,
     pairs,
@@ -118,6 +122,10 @@ def profile(
     quantizable: Quantizable = None,
     exclude: Exclude = None,
     noise_samples: NoiseSamples = None,
+    noise_measure: NoiseMeasure = None,
+    calibration: Calibration = None,
+    activation_type: ActivationType = None,
+    per_channel: PerChannel = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Measure all of it anew, also what is known.")] = False,
     address: Address = DEFAULT_ADDRESS,
     as_json: AsJson = False,
@@ -125,7 +133,15 @@ def profile(
     """Measure what is not yet known of a model, on every server."""
     from partita.client import connect
 
-    options: Any = given(quantizable_count=quantizable, excluded_layers=exclude, noise_samples=noise_samples)
+    options: Any = given(
+        quantizable_count=quantizable,
+        excluded_layers=exclude,
+        noise_samples=noise_samples,
+        noise_measure=noise_measure,
+        calibration=calibration,
+        activation_type=activation_type,
+        per_channel=per_channel,
+    )
     with connect(address) as client, progress_bar("profile") as progress:
         profiles = client.profile(model, refresh=refresh, progress=progress, **options)
     if as_json:
@@ -192,7 +208,10 @@ def _print_model_profile(profile: "ModelProfile") -> None:
     )
     if profile.noise is not None:
         fit = profile.noise
-        out.print(f"noise model from {fit.samples} samples: R² {fit.r2:.3f}, largest error {fit.residual:.2g}")
+        out.print(
+            f"noise ({profile.settings.noise_measure}) from {fit.samples} sets of int8 layers: R² {fit.r2:.3f}, "
+            f"{fit.confidence:.0%} of unseen sets within {fit.error:.2g}, largest error {fit.residual:.2g}"
+        )
 
 
 def _signature(model: "Model") -> tuple[str, str]:

@@ -52,7 +52,28 @@ Exclude = Annotated[
 ]
 NoiseSamples = Annotated[
     int | None,
-    typer.Option("--noise-samples", min=0, metavar="N", help="Sets of int8 layers that the noise model is made from."),
+    typer.Option("--noise-samples", min=0, metavar="N", help="Most sets of int8 layers that noise is measured on."),
+]
+NoiseMeasure = Annotated[
+    str | None,
+    typer.Option(
+        "--noise-measure",
+        metavar="NAME",
+        help="mean-absolute-difference, top-1-agreement, detection-agreement, or module:function where the "
+        "ModelProfiler allows the module.",
+    ),
+]
+Calibration = Annotated[
+    Literal["min-max", "percentile", "entropy"] | None,
+    typer.Option("--calibration", help="How ranges of int8 layers follow from the samples.", show_default=False),
+]
+ActivationType = Annotated[
+    Literal["uint8", "int8"] | None,
+    typer.Option("--activation-type", help="Of int8 layers' inputs and outputs.", show_default=False),
+]
+PerChannel = Annotated[
+    bool | None,
+    typer.Option("--per-channel/--per-tensor", help="Scales of int8 weights.", show_default=False),
 ]
 
 

@@ -85,6 +85,7 @@ class Settings:
     transmit_watts: float = _setting(0.0, "declared power while sending to other servers")
     self_transmit_watts: float = _setting(0.0, "declared power while sending to itself")
     measure_power: bool = _setting(True, "read the machine's own meters (RAPL, NVML), where it has any")
+    noise_modules: str = _setting("", "ModelProfiler: modules whose functions may measure noise, with commas")
     lease_seconds: float = _setting(6.0, "Registry: a service that is silent for this long is gone")
     model_limit_bytes: int = _setting(2**31 - 1, "largest model that is accepted")
     tensor_limit_bytes: int = _setting(2**30, "largest tensor that is accepted")

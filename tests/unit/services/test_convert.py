@@ -2,8 +2,9 @@ import pytest
 
 from core.errors import InvalidArgumentError, InvalidDocumentError
 from core.problem import Objective, SolverOptions
-from partita.v1 import deployer_pb2
-from services.convert import objective, solver_options
+from core.profiles import ModelProfilerSettings, QuantizationSettings
+from partita.v1 import deployer_pb2, types_pb2
+from services.convert import from_profiler_settings, objective, solver_options, to_profiler_settings
 from services.deployer_convert import to_wishes
 
 HALVES = Objective(0.5, 0.5, "throughput")
@@ -61,3 +62,30 @@ def test_a_request_for_a_plan_carries_goal_and_method() -> None:
     assert (plain.objective, plain.options) == (Objective(), SolverOptions())
     with pytest.raises(InvalidArgumentError, match="'fastest' is unknown"):
         to_wishes(deployer_pb2.PlanRequest(model="net", goal="fastest"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ModelProfilerSettings(),
+        ModelProfilerSettings(
+            quantizable_count=0,
+            excluded_layers=("/head*",),
+            noise_samples=7,
+            noise_measure="own:noise",
+            quantization=QuantizationSettings("int8", per_channel=False, calibration="entropy"),
+        ),
+    ],
+)
+def test_profiler_settings_survive_their_message(settings) -> None:
+    assert to_profiler_settings(from_profiler_settings(settings)) == settings
+
+
+def test_settings_that_are_left_out_take_their_defaults() -> None:
+    assert to_profiler_settings(types_pb2.ProfilerSettings()) == ModelProfilerSettings()
+
+
+@pytest.mark.parametrize("name", ["calibration", "activation_type"])
+def test_unknown_ways_to_quantise_are_refused(name) -> None:
+    with pytest.raises(InvalidDocumentError, match=f"profiler settings.{name}: expected .* got 'best'"):
+        to_profiler_settings(types_pb2.ProfilerSettings(**{name: "best"}))
