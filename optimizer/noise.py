@@ -76,7 +76,7 @@ def add_noise_limit(
     """
     if len(quantized) > ENUMERATED:
         terms = noise_terms(rows, noise, quantized)
-        scale = max(map(abs, terms.values()), default=1.0)
+        scale = max(map(abs, terms.values()), default=0.0) or 1.0
         rows.at_most(((variable, value / scale) for variable, value in terms.items()), limit / scale)
         return bool(terms) or limit >= 0
     boxes = covering_boxes(allowed_masks(noise, tuple(quantized), limit))

@@ -6,6 +6,7 @@ Every solver runs on one thread with a fixed seed, and stops only when the gap i
 import math
 import re
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,12 @@ INTEGRALITY = 1e-9
 """How far from 0 or 1 a binary may be."""
 
 LEAST_SECONDS = 0.01
+
+FINE = ("Optimal", "Time limit reached", "Empty")
+"""How HiGHS ends when it has not failed and the program is feasible."""
+
+DOUBTING_SECONDS = 1.0
+"""How long at least a program is searched again that was called infeasible."""
 
 
 @dataclass(frozen=True)
@@ -88,33 +95,43 @@ class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
 
 
 def _solve_with_highs(program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float]) -> Result:
-    # HiGHS 1.15.1's presolve fails on some small feasible programs or calls them infeasible.
-    for presolve in ("choose", "off"):
-        program.solve(
-            _StartedHiGHS(
-                start,
-                msg=False,
-                gapRel=0.0,
-                gapAbs=ABSOLUTE_GAP,
-                threads=1,
-                timeLimit=seconds,
-                random_seed=0,
-                mip_feasibility_tolerance=INTEGRALITY,
-                presolve=presolve,
-            )
-        )
-        model = program.solverModel
-        status = model.modelStatusToString(model.getModelStatus())
-        if status in ("Optimal", "Time limit reached", "Empty"):
-            break
+    begin = time.perf_counter()
+    status = _run_highs(program, seconds, start, "choose")
+    if status not in FINE:
+        # HiGHS 1.15.1's presolve fails on some small feasible programs, or calls them infeasible: look once more,
+        # for a time, without it.
+        limit = DOUBTING_SECONDS + 10 * (time.perf_counter() - begin)
+        doubted = _run_highs(program, limit if seconds is None else min(seconds, limit), start, "off")
+        if math.isfinite(program.solverModel.getInfo().objective_function_value) and doubted in FINE:
+            status = doubted
     if status == "Infeasible":
         return Result("infeasible", False, math.inf)
-    if status not in ("Optimal", "Time limit reached", "Empty"):
+    if status not in FINE:
         raise InternalError(f"HiGHS ended with the status {status!r}; try another solver")
-    information = model.getInfo()
+    information = program.solverModel.getInfo()
     optimal = status != "Time limit reached"
     has_values = optimal or math.isfinite(information.objective_function_value)
     return Result("optimal" if optimal else "stopped", has_values, information.mip_dual_bound)
+
+
+def _run_highs(
+    program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float], presolve: str
+) -> str:
+    program.solve(
+        _StartedHiGHS(
+            start,
+            msg=False,
+            gapRel=0.0,
+            gapAbs=ABSOLUTE_GAP,
+            threads=1,
+            timeLimit=seconds,
+            random_seed=0,
+            mip_feasibility_tolerance=INTEGRALITY,
+            presolve=presolve,
+        )
+    )
+    model = program.solverModel
+    return str(model.modelStatusToString(model.getModelStatus()))
 
 
 def _solve_with_cbc(program: pulp.LpProblem, seconds: float | None) -> Result:

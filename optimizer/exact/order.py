@@ -20,7 +20,7 @@ MANY_LEVELS = 100
 
 @dataclass(frozen=True)
 class _Order:
-    """Variables in order, the entries of all tables, how many wait for one another, and whether any key was positive."""
+    """Variables in order, entries of all tables, how many wait for one another, and whether any key was positive."""
 
     variables: list[int]
     entries: float
