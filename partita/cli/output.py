@@ -19,7 +19,7 @@ from core.progress import Progress
 LINE_SECONDS = 5.0
 """Least time between two lines of progress where there is no terminal to draw a bar on."""
 
-LEAST_SECONDS, LEAST_FRACTION = 2.0, 0.03
+LEAST_SECONDS, LEAST_FRACTION = 2.0, 0.1
 """Before so much is done, nothing is said of how long it will take."""
 
 # Where there is no terminal, nothing is cut off or wrapped.

@@ -7,7 +7,7 @@ from partita.cli.output import time_left
     ("fraction", "seconds", "words"),
     [
         (0.0, 60.0, ""),
-        (0.01, 60.0, ""),
+        (0.09, 60.0, ""),
         (0.5, 1.0, ""),
         (0.25, 10.0, "about 30 s left"),
         (0.9, 9.0, "about 1 s left"),
