@@ -50,7 +50,8 @@ def standard_cases() -> list[Case]:
             if (layers, servers) not in ((700, 3), (700, 6))
         ),
         Case("chain 5000 × 32", partial(chain, 5000, 32), ("exact",), "5000x32"),
-        Case("branched 5000 × 32", partial(branched, 5000, 32), ("exact",), "5000x32"),
+        Case("branched 1500 × 16", partial(branched, 1500, 16), ("exact",)),
+        Case("branched 5000 × 8", partial(branched, 5000, 8), ("exact",)),
         Case("YOLO-like × 3, int8, loose cap", partial(yolo, device_energy_limit=6.0), BOTH, "650x3_int8"),
         Case("YOLO-like × 3, int8, tight cap", yolo, ALL, "650x3_int8"),
         Case("chain 500 × 3", partial(chain, 500, 3), ALL),
