@@ -4,7 +4,8 @@ With x_ik = 1 where layer i runs on server k, q_i = 1 where it is int8, and y_tk
 (once, however many consumers wait there), thesis chapter 4 has
 
 - latency T = Σ_ik x_ik f̂_k(i, q_i) + Σ_tkh y_tkh g_kh(bytes_t (1 − (1 − 1/α) q_source(t))), where g_kh(b) are the
-  seconds of ``core.problem.Link``: b / throughput_kh + rtt_kh, or interpolated between measured sizes,
+  seconds of ``core.problem.Link``: b / throughput_kh + rtt_kh, or interpolated between measured sizes; where k ≠ h
+  the seconds of ``core.problem.BorderTime`` of t leaving k and entering h are added to it,
 - energy E = Σ_k P^c_k T^c_k + P^self_k T^x_kk + P^tx_k Σ_{h≠k} T^x_kh, by the seconds of each server and link,
 - memory m_k = Σ_i x_ik weight_i (1 − (1 − 1/α) q_i),
 - noise η(q), the polynomial of ``core.problem.NoiseModel``.
@@ -19,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.graph import GENERATOR, RECEIVER
+from core.graph import GENERATOR, RECEIVER, Tensor
 from core.plan import Normalization, Prediction
-from core.problem import Problem
+from core.problem import NO_BORDER, Problem
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -68,7 +69,8 @@ class CostTables:
 
     The seconds to send a tensor of b bytes over a link are piecewise linear in b: a sum, for each link with its own
     weights, of the basis functions 1, b and max(0, b − knot) for every knot of any link. What groups, cuts or plans
-    send can therefore be added up before it is weighed.
+    send can therefore be added up before it is weighed. Where the problem has border times, there are two more basis
+    functions for each server: the seconds of the tensor's leaving and of its entering there.
 
     Attributes:
         rows: name → row.
@@ -101,6 +103,7 @@ class CostTables:
         weights = np.array([*(float(layer.weight_bytes) for layer in model.layers), 0.0, 0.0])
         self.weight_bytes = weights[:, None] * self.factors
         self._read_links()
+        self._read_borders()
         self.transfers = self._group_tensors()
         targets = [(index, row) for index, group in enumerate(self.transfers) for row in group.targets]
         self._group_of, self._target_of = np.array(targets, dtype=np.int64).reshape(-1, 2).T
@@ -128,27 +131,52 @@ class CostTables:
         self.transmit_watts = np.repeat([[server.transmit_watts] for server in problem.servers], count, axis=1)
         np.fill_diagonal(self.transmit_watts, [server.self_transmit_watts for server in problem.servers])
 
+    def _read_borders(self) -> None:
+        """Weigh leaving where the tensor comes from, and entering where it goes; nothing stays at home to cross."""
+        servers = self._problem.servers if self._problem.borders else ()
+        crossing = ~np.eye(len(self._columns), dtype=bool) & ~self.missing
+        weights = np.zeros((len(self._columns), 2 * len(servers), len(self._columns)))
+        for column in range(len(servers)):
+            weights[column, column] = crossing[column]
+            weights[:, len(servers) + column, column] = crossing[:, column]
+        self.seconds_per_basis = np.concatenate([self.seconds_per_basis, weights], axis=1)
+
     def _group_tensors(self) -> tuple[Transfers, ...]:
         model = self._problem.model
         position = {name: index for index, name in enumerate(model.topological_order)}
-        groups: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+        groups: dict[tuple[str, tuple[str, ...]], list[Tensor]] = defaultdict(list)
         for tensor in model.tensors:
             if tensor.targets:
-                groups[tensor.producer, tuple(sorted(tensor.targets, key=position.__getitem__))].append(tensor.bytes)
+                groups[tensor.producer, tuple(sorted(tensor.targets, key=position.__getitem__))].append(tensor)
+        self._sent = [tensor for tensors in groups.values() for tensor in tensors]
         return tuple(
-            Transfers(self.rows[producer], tuple(map(self.rows.__getitem__, targets)), tuple(sizes))
-            for (producer, targets), sizes in groups.items()
+            Transfers(
+                self.rows[producer],
+                tuple(map(self.rows.__getitem__, targets)),
+                tuple(tensor.bytes for tensor in tensors),
+            )
+            for (producer, targets), tensors in groups.items()
         )
 
     def _basis_values(self) -> Numbers:
         group_of = np.repeat(np.arange(len(self.transfers)), [group.tensors for group in self.transfers])
         sizes = np.array([size for group in self.transfers for size in group.sizes], dtype=float)
-        values = np.zeros((len(self.transfers), 2, 2 + len(self._bends)))
+        values = np.zeros((len(self.transfers), 2, self.seconds_per_basis.shape[1]))
         for precision, factor in enumerate(self.factors):
-            of_each = (np.ones_like(sizes), sizes * factor, *np.maximum(0.0, sizes * factor - self._bends[:, None]))
+            bent = np.maximum(0.0, sizes * factor - self._bends[:, None])
+            of_each = (np.ones_like(sizes), sizes * factor, *bent, *self._border_seconds(precision))
             for index, column in enumerate(of_each):
                 values[:, precision, index] = np.bincount(group_of, column, len(self.transfers))
         return values
+
+    def _border_seconds(self, precision: int) -> list[list[float]]:
+        """Seconds of leaving, then of entering, by server and tensor; none where the problem has no border times."""
+        if not self._problem.borders:
+            return []
+        known = [self._problem.borders.get(server.name, {}) for server in self._problem.servers]
+        times = [[borders.get(tensor.name, NO_BORDER) for tensor in self._sent] for borders in known]
+        leaving = [[one.leaving[precision] for one in row] for row in times]
+        return leaving + [[one.entering[precision] for one in row] for row in times]
 
     def transfer_seconds(self, group: Transfers) -> Numbers:
         """Seconds to send a group from each server (axis 0), made in float or int8 (axis 1), to each (axis 2)."""

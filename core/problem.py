@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from core.errors import InvalidDocumentError
-from core.graph import ModelGraph
+from core.graph import ModelGraph, Tensor
 
 if TYPE_CHECKING:
     from core.cost import CostTables
@@ -112,6 +112,45 @@ class LayerTime:
 
 
 @dataclass(frozen=True)
+class BorderTime:
+    """Seconds of computing that arise because a tensor leaves a server, or enters it, besides sending it.
+
+    A component has to start, to copy what comes out of it, to change a tensor's memory layout, and to run apart what
+    the runtime would have fused. They are counted with the sending: once for each server that a tensor goes to, and
+    in energy at the sender's power of transmitting.
+
+    Attributes:
+        leaving_seconds: on the server that makes the tensor, in float.
+        entering_seconds: on the server that receives it, in float.
+        quantized_leaving_seconds: where its producer is int8.
+        quantized_entering_seconds: where its producer is int8.
+    """
+
+    leaving_seconds: float = 0.0
+    entering_seconds: float = 0.0
+    quantized_leaving_seconds: float = 0.0
+    quantized_entering_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(*self.leaving, *self.entering) < 0:
+            raise InvalidDocumentError(f"a tensor's border times cannot be negative: {self}")
+
+    @property
+    def leaving(self) -> tuple[float, float]:
+        """Of a tensor made in float, and in int8."""
+        return self.leaving_seconds, self.quantized_leaving_seconds
+
+    @property
+    def entering(self) -> tuple[float, float]:
+        """Of a tensor made in float, and in int8."""
+        return self.entering_seconds, self.quantized_entering_seconds
+
+
+NO_BORDER = BorderTime()
+"""Of tensors without an entry."""
+
+
+@dataclass(frozen=True)
 class NoiseTerm:
     """One monomial: ``coefficient`` counts when all ``layers`` are quantised."""
 
@@ -201,7 +240,8 @@ class Problem:
     """Model, servers, links, times, noise, goal and limits. The first server is the device.
 
     A link that is not listed may not be used; a self-link that is not listed costs nothing. A layer
-    without an execution entry on a server cannot run there.
+    without an execution entry on a server cannot run there. ``borders``, server → tensor → ``BorderTime``, may be
+    absent, as may any of its entries: no more than the sending is counted there.
 
     Raises:
         InvalidDocumentError: names do not match up or there is no server.
@@ -215,6 +255,7 @@ class Problem:
     objective: Objective = field(default_factory=Objective)
     limits: Limits = field(default_factory=Limits)
     quantized_size_ratio: float = 4.0
+    borders: Mapping[str, Mapping[str, BorderTime]] = field(default_factory=dict)
     format: Literal["partita/problem@1"] = "partita/problem@1"
 
     def __post_init__(self) -> None:
@@ -226,6 +267,10 @@ class Problem:
         self._known("execution", list(self.execution), set(names), "server")
         for server, times in self.execution.items():
             self._known(f"execution[{server!r}]", list(times), self.model.by_name.keys(), "layer")
+        self._known("borders", list(self.borders), set(names), "server")
+        tensors = {tensor.name for tensor in self.model.tensors}
+        for server, borders in self.borders.items():
+            self._known(f"borders[{server!r}]", list(borders), tensors, "tensor")
         for link in self.links:
             self._known("links", [link.source, link.target], set(names), "server")
         if len(self.link_by_pair) != len(self.links):
@@ -271,6 +316,19 @@ class Problem:
         if link is not None:
             return link.seconds(byte_count)
         return 0.0 if source == target else None
+
+    def sending_seconds(self, tensor: Tensor, source: str, target: str, quantized: bool) -> float | None:
+        """Time to bring a tensor from source to target, its borders included; ``None`` where no link allows it.
+
+        Args:
+            quantized: whether its producer is int8.
+        """
+        byte_count = tensor.bytes / (self.quantized_size_ratio if quantized else 1.0)
+        seconds = self.transfer_seconds(source, target, byte_count)
+        if seconds is None or source == target:
+            return seconds
+        leaves = self.borders.get(source, {}).get(tensor.name, NO_BORDER).leaving[quantized]
+        return seconds + leaves + self.borders.get(target, {}).get(tensor.name, NO_BORDER).entering[quantized]
 
     def allowed_servers(self, layer: str) -> tuple[str, ...]:
         """Servers on which ``layer`` may run: allowed by its rule and with a known time there."""

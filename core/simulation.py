@@ -10,7 +10,7 @@ The rules, in which it follows the Inferencer:
   other. A tensor to the sender itself takes its self-link's time and occupies nothing.
 - Generator and receiver take no time.
 
-All times come from ``core.cost`` and ``Problem.transfer_seconds``.
+All times come from ``core.cost`` and ``Problem.sending_seconds``.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from core.cost import compute_seconds, size_factor
+from core.cost import compute_seconds
 from core.errors import InvalidArgumentError
 from core.plan import ParallelPrediction, PlannedComponent
 from core.problem import Problem
@@ -199,10 +199,7 @@ def run(
 def _tasks(problem: Problem, components: Sequence[PlannedComponent], quantized: Collection[str]) -> _Tasks:
     numbers = {server.name: number for number, server in enumerate(problem.servers)}
     position = {component.id: index for index, component in enumerate(components)}
-    byte_counts = {
-        tensor.name: tensor.bytes * size_factor(problem, tensor.producer in quantized)
-        for tensor in problem.model.tensors
-    }
+    tensors = {tensor.name: tensor for tensor in problem.model.tensors}
     waits = [0] * len(components)
     sends: list[list[Send]] = []
     for component in components:
@@ -213,7 +210,8 @@ def _tasks(problem: Problem, components: Sequence[PlannedComponent], quantized: 
                 by_server.setdefault(components[position[receiver]].server, []).append(position[receiver])
                 waits[position[receiver]] += 1
             for target, tasks in by_server.items():
-                seconds = problem.transfer_seconds(component.server, target, byte_counts[tensor])
+                sent = tensors[tensor]
+                seconds = problem.sending_seconds(sent, component.server, target, sent.producer in quantized)
                 if seconds is None:
                     raise InvalidArgumentError(
                         f"tensor {tensor!r} would go from {component.server} to {target}, but there is no such link"

@@ -101,6 +101,7 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
         ),
         links=tuple(link.link for link in profiles.links),
         execution={name: profile.layers for name, profile in profiles.execution.items()},
+        borders={name: profile.borders for name, profile in profiles.execution.items() if profile.borders},
         noise=noise.model if noise else None,
         objective=wishes.objective,
         limits=wishes.limits,

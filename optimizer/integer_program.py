@@ -161,8 +161,7 @@ class IntegerProgram:
     def _add_transfers(self, tensors: list[Tensor], flows: list[dict[tuple[State, str], pulp.LpVariable]]) -> None:
         pairs = dict.fromkeys(pair for flow in flows for pair in flow)
         for (source, quantized), target in pairs:
-            factor = size_factor(self._problem, quantized)
-            times = (self._problem.transfer_seconds(source, target, tensor.bytes * factor) for tensor in tensors)
+            times = (self._problem.sending_seconds(tensor, source, target, quantized) for tensor in tensors)
             seconds = sum(time or 0.0 for time in times)
             if not seconds:
                 continue

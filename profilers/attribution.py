@@ -46,6 +46,26 @@ def attribute_seconds(nodes: Sequence[RunNode], graph: ModelGraph) -> dict[str, 
     return {layer.name: seconds[index] for index, layer in enumerate(graph.layers)}
 
 
+def fused_tensors(nodes: Sequence[RunNode], graph: ModelGraph) -> frozenset[str]:
+    """Names of the tensors that do not exist in the optimised model: one node makes and reads them, or none does."""
+    position = {layer.name: index for index, layer in enumerate(graph.layers)}
+    groups = [labels_in((node.name, *node.outputs)) for node in nodes]
+    homes: defaultdict[int, set[int]] = defaultdict(set)
+    for number, group in enumerate(groups):
+        for layer in group:
+            homes[layer].add(number)
+    return frozenset(
+        tensor.name
+        for tensor in graph.tensors
+        if tensor.source is not None
+        and any(
+            not homes[position[tensor.source]] or homes[position[tensor.source]] & homes[position[consumer]]
+            for consumer in tensor.consumers
+            if consumer is not None
+        )
+    )
+
+
 def _shares(layers: Iterable[int], flops: Sequence[float]) -> dict[int, float]:
     group = tuple(layers)
     total = sum(flops[layer] for layer in group)

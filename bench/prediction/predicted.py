@@ -1,13 +1,13 @@
 """What a profile says of a placement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from bench.prediction.placements import Placement
 from core.cost import compute_seconds
 from core.graph import ModelGraph
 from core.plan import PlannedComponent
-from core.problem import LayerTime, Link, Problem, Server
+from core.problem import NO_BORDER, BorderTime, LayerTime, Link, Problem, Server
 from core.profiles import ExecutionProfile
 from core.simulation import simulate
 
@@ -58,6 +58,29 @@ def predicted(
         if one.layers
     }
     return Predicted(simulate(problem, components, placement.quantized).latency_seconds, seconds)
+
+
+def _component_seconds(
+    problem: Problem, components: Sequence[PlannedComponent], one: PlannedComponent, placement: Placement
+) -> float:
+    """The component's layers, and what its own borders take on its server."""
+    homes = {component.id: component.server for component in components}
+    tensors = {tensor.name: tensor for tensor in problem.model.tensors}
+    borders = problem.borders.get(one.server, {})
+    seconds = sum(compute_seconds(problem, name, one.server, name in placement.quantized) for name in one.layer_names)
+    for source in components:
+        for name, receivers in source.outputs.items():
+            made = tensors[name].producer in placement.quantized
+            targets = {homes[receiver] for receiver in receivers} - {source.server}
+            if source is one:
+                seconds += len(targets) * borders.get(name, NO_BORDER).leaving[made]
+            elif one.id in receivers and source.server != one.server:
+                seconds += borders.get(name, NO_BORDER).entering[made]
+    return seconds
+
+
+def _scaled_border(border: BorderTime, factor: float) -> BorderTime:
+    return BorderTime(*(seconds * factor for seconds in astuple(border)))
 
 
 def _scaled(time: LayerTime, factor: float) -> LayerTime:

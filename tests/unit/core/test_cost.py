@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from core.documents import decode, dumps, encode, loads
 from core.errors import InvalidDocumentError
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Normalization
-from core.problem import LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+from core.problem import BorderTime, LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+from core.simulation import simulate
+from optimizer.components import plan_components
 
 GRAPH = ModelGraph(
     "m",
@@ -178,3 +181,47 @@ def test_a_prediction_takes_each_tensors_own_time_from_the_table() -> None:
     int8 = predict(with_table, {"a": "device", "b": "edge", "c": "edge"}, ("a",))
     assert int8 is not None
     assert int8.latency_seconds == pytest.approx(0.1 + 0.03 + 0.05 + 200 / 2e4 + 0.02)
+
+
+BORDERS = {"device": {"x": BorderTime(1.0, 2.0, 3.0, 4.0)}, "edge": {"x": BorderTime(10.0, 20.0, 30.0, 40.0)}}
+
+
+@pytest.mark.parametrize(("quantized", "leaving", "entering"), [((), 1.0, 20.0), (("a",), 3.0, 40.0)])
+def test_a_tensor_that_crosses_leaves_one_server_and_enters_the_other(
+    quantized: tuple[str, ...], leaving: float, entering: float
+) -> None:
+    layers = (Layer("a", quantizable=True), Layer("b"), Layer("c"))
+    tensors = (Tensor("in", 8, None, ("a",)), Tensor("x", 8, "a", ("b", "c")))
+    times = {layer.name: LayerTime(1.0, 1.0) for layer in layers}
+    links = (Link("device", "edge", 8.0, 0.5), Link("edge", "device", 8.0, 0.5))
+    servers = (Server("device", compute_watts=3.0, transmit_watts=2.0), Server("edge"))
+    made = Problem(ModelGraph("m", layers, tensors), servers, links, dict.fromkeys(BORDERS, times), borders=BORDERS)
+    assert loads(dumps(made), Problem) == made
+    plain = replace(made, borders={})
+    for placement, extra in (
+        ({"a": "device", "b": "edge", "c": "edge"}, leaving + entering),
+        ({"a": "device", "b": "device", "c": "edge"}, leaving + entering),
+        ({"a": "device", "b": "device", "c": "device"}, 0.0),
+    ):
+        with_borders, without = predict(made, placement, quantized), predict(plain, placement, quantized)
+        assert with_borders is not None
+        assert without is not None
+        assert with_borders.latency_seconds - without.latency_seconds == pytest.approx(extra)
+        assert with_borders.energy_joules - without.energy_joules == pytest.approx(2 * extra)
+        components = plan_components(made.model, placement, "device")
+        late = simulate(made, components, quantized).latency_seconds
+        assert late - simulate(plain, components, quantized).latency_seconds == pytest.approx(extra)
+
+
+@pytest.mark.parametrize(
+    ("borders", "words"),
+    [({"rack": {}}, "unknown server 'rack'"), ({"edge": {"z": BorderTime()}}, "unknown tensor 'z'")],
+)
+def test_borders_of_unknown_names_are_refused(borders: dict[str, dict[str, BorderTime]], words: str) -> None:
+    with pytest.raises(InvalidDocumentError, match=words):
+        replace(problem(), borders=borders)
+
+
+def test_a_border_time_below_zero_is_refused() -> None:
+    with pytest.raises(InvalidDocumentError, match="cannot be negative"):
+        BorderTime(entering_seconds=-1.0)

@@ -7,7 +7,7 @@ either exactly the same or clearly not the same, and a limit is met exactly or c
 from hypothesis import strategies as st
 
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+from core.problem import BorderTime, LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
 
 SERVERS = ("device", "edge", "cloud", "far")
 
@@ -115,7 +115,15 @@ def problems(
             device_energy_joules=draw(eighths(0, 96)) if with_energy_limit else None,
         ),
         quantized_size_ratio=draw(st.sampled_from([1.0, 2.0, 4.0])),
+        borders={name: draw(borders(model)) for name in names} if draw(st.integers(0, 3)) == 0 else {},
     )
+
+
+@st.composite
+def borders(draw: st.DrawFn, model: ModelGraph) -> dict[str, BorderTime]:
+    """Times of leaving and entering of some tensors."""
+    chosen = [tensor.name for tensor in model.tensors if draw(st.booleans())]
+    return {name: BorderTime(*(draw(eighths(0, 4)) for _ in range(4))) for name in chosen}
 
 
 @st.composite
