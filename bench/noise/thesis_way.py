@@ -111,6 +111,8 @@ def _quantize(
 def _load(model: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    # As our own sessions: without it, processors without VNNI let unsigned activations overflow.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -196,6 +196,36 @@ def _show_noise(figures: dict[str, Any]) -> None:
     )
 
 
+@bench_app.command("quantization")
+def quantization(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each variant is timed.")] = 31,
+    quick: Annotated[bool, typer.Option("--quick", help="A small network, for a try.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare ways to int8, latency and noise, on every execution provider here.
+
+    The 12 heaviest layers and all of them, of PP-OCRv4's text detector and of convolutions with SiLU. Variants take
+    turns on one thread; noise is against the float model on the same provider.
+    """
+    from bench.quantization.models import quick_models, standard_models
+    from bench.quantization.run import run
+
+    with progress_bar("bench quantization") as progress:
+        models, counts = (quick_models(), [12]) if quick else (standard_models(), [12, 1000])
+        results = run(models, counts, rounds, progress)
+    if as_json:
+        print_json({"variants": results})
+        return
+    shown = table("model", "provider", ">int8 layers", "variant", ">time", ">of float", ">noise", ">of outputs")
+    for one in results:
+        times = (units.seconds(one.seconds), f"{one.ratio:.2f}")
+        noise_of = (f"{one.noise:.3g}", f"{one.relative_noise:.2%}")
+        layers = str(one.layers) if one.variant != "float" else "–"
+        provider = one.provider.removesuffix("ExecutionProvider")
+        shown.add_row(one.model, provider, layers, one.variant, *times, *noise_of)
+    out.print(shown)
+
+
 def _require_writable(picture: Path) -> None:
     """Find out before an hour of measuring, not after it, that the picture cannot be drawn."""
     if find_spec("matplotlib") is None:
