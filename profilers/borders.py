@@ -7,7 +7,7 @@ take inside the whole, and how much longer follows from what crosses: the coeffi
 
 import random
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from core.problem import BorderTime, LayerTime
 from core.profiles import RuntimeSettings
 from core.progress import Progress, no_progress
 from core.tensors import Array
-from inferencer.session import open_session, session_options
+from inferencer.session import open_session, run_clock, session_options
 from model_divider.cutting import Cut
 from profilers.node_times import lower_quartile
 
@@ -166,21 +166,23 @@ def _time_parts(
     for round_ in range(most + 1):
         if round_ > least and time.perf_counter() - begin > _SECONDS:
             break
-        for index, seconds in enumerate(_run_once([*sessions, whole], inputs)):
+        for index, seconds in enumerate(_run_once([*sessions, whole], run_clock(runtime), inputs)):
             if round_:  # the first one warms up
                 taken[index].append(seconds)
     *parts, all_at_once = map(lower_quartile, taken)
     return parts, all_at_once
 
 
-def _run_once(sessions: Sequence[ort.InferenceSession], inputs: Mapping[str, Array]) -> Iterator[float]:
+def _run_once(
+    sessions: Sequence[ort.InferenceSession], clock: Callable[[], float], inputs: Mapping[str, Array]
+) -> Iterator[float]:
     values = dict(inputs)
     for session in sessions:
         # Copies, as if they had just arrived.
         read = {value.name: values[value.name].copy() for value in session.get_inputs()}
         names = [value.name for value in session.get_outputs()]
         time.sleep(_PAUSE_SECONDS)
-        start = time.perf_counter()
+        start = clock()
         outputs = session.run(names, read)
-        yield time.perf_counter() - start
+        yield clock() - start
         values.update(zip(names, outputs, strict=True))

@@ -12,7 +12,7 @@ from core.problem import BorderTime, LayerTime
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
 from core.progress import Progress, no_progress, part
 from core.tensors import Array
-from inferencer.session import open_session, session_options
+from inferencer.session import open_session, run_clock, session_options
 from model_divider.quantize import quantize
 from model_divider.silu import fuse_silu
 from profilers.attribution import attribute_seconds, fused_tensors
@@ -149,11 +149,12 @@ def _time_whole(models: Sequence[bytes], runtime: RuntimeSettings, inputs: Mappi
     for session in sessions:
         session.run(None, dict(inputs))
     times: list[list[float]] = [[] for _ in sessions]
+    clock = run_clock(runtime)
     begin = time.perf_counter()
     least, most = _RUNS
     while len(times[0]) < least or (len(times[0]) < most and time.perf_counter() - begin < _SECONDS):
         for session, taken in zip(sessions, times, strict=True):
-            start = time.perf_counter()
+            start = clock()
             session.run(None, dict(inputs))
-            taken.append(time.perf_counter() - start)
+            taken.append(clock() - start)
     return [statistics.median(taken) for taken in times]

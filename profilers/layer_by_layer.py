@@ -1,7 +1,6 @@
 """Every layer timed alone, as a model of its own: the thesis's way, for providers without a profiler (thesis 6.3.2)."""
 
 import statistics
-import time
 from collections.abc import Iterator, Mapping
 
 import onnx
@@ -11,7 +10,7 @@ from core.problem import LayerTime
 from core.profiles import ModelProfile, RuntimeSettings
 from core.progress import Progress, no_progress
 from core.tensors import Array
-from inferencer.session import open_session, session_options
+from inferencer.session import open_session, run_clock, session_options
 from model_divider.quantize import quantize
 from profilers.node_inputs import consumed_names
 
@@ -125,9 +124,10 @@ def _time(model: onnx.ModelProto, runtime: RuntimeSettings, inputs: Mapping[str,
     session = open_session(model.SerializeToString(), runtime, session_options(runtime))
     session.run(None, dict(inputs))
     least, most = _RUNS
+    clock = run_clock(runtime)
     taken: list[float] = []
     while len(taken) < least or (len(taken) < most and sum(taken) < _SECONDS):
-        start = time.perf_counter()
+        start = clock()
         session.run(None, dict(inputs))
-        taken.append(time.perf_counter() - start)
+        taken.append(clock() - start)
     return statistics.median(taken)
