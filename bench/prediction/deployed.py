@@ -35,10 +35,12 @@ class Measured:
     Attributes:
         seconds: from the first input's sending to the last output's arrival.
         components: id → seconds of its run on its server.
+        noise: by how much the medians of every other request and of those between differ, as a share of the smaller.
     """
 
     seconds: float
     components: Mapping[int, float]
+    noise: float = 0.0
 
 
 class Servers:
@@ -126,7 +128,9 @@ def measured(reports: Sequence[InferReport]) -> Measured:
     for report in reports:
         for run in report.runs:
             seconds.setdefault(run.component, []).append(run.compute_seconds)
+    halves = [statistics.median(report.seconds for report in reports[start::2] or reports) for start in (0, 1)]
     return Measured(
         statistics.median(report.seconds for report in reports),
         {component: statistics.median(taken) for component, taken in seconds.items()},
+        max(halves) / min(halves) - 1,
     )

@@ -84,13 +84,17 @@ def of_components(results: Sequence[PlacementResult], method: Method) -> Errors:
 def summary(results: Sequence[PlacementResult]) -> dict[str, Any]:
     """The run as one JSON object; errors are absolute, relative and end to end unless named otherwise.
 
-    Those named ``unscaled`` are of predictions that are not scaled by the machine's speed during the measurement.
+    ``noise`` is how far two measurements of the same placement, in turns, are apart: no prediction can be surer. Errors
+    named ``unscaled`` are of predictions that are not scaled by the machine's speed during the measurement.
     """
     figures = _errors(results)
+    noise = Errors.of(result.measured.noise for result in results)
     models = dict.fromkeys(result.model for result in results)
     return {
         **figures,
         "plans": len(results),
+        "noise_median": noise.median,
+        "noise_p95": noise.p95,
         "models": {name: _errors([one for one in results if one.model == name]) for name in models},
         "placements": [_placement(result) for result in results],
     }

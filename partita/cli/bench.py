@@ -127,6 +127,10 @@ def _show_prediction(figures: dict[str, Any]) -> None:
     out.print(shown)
     out.print("absolute relative errors, median and 95th percentile, of latency end to end, and medians of components")
     out.print(
+        f"two measurements of the same placement, in turns, are {figures['noise_median']:.1%} and "
+        f"{figures['noise_p95']:.1%} apart"
+    )
+    out.print(
         f"not scaled by the machine's speed meanwhile: {figures['unscaled_median_error']:.1%} and "
         f"{figures['unscaled_p95_error']:.1%}, thesis {figures['thesis_unscaled_median_error']:.1%} and "
         f"{figures['thesis_unscaled_p95_error']:.1%}"

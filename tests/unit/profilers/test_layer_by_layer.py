@@ -1,13 +1,19 @@
+import time
+
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import InvalidArgumentError
 from core.profiles import ModelProfilerSettings, RuntimeSettings
+from inferencer.session import run_clock
 from model_pool.admission import admit
 from profilers.execution import profile_execution
 from profilers.layer_by_layer import rescale, time_layers
 from profilers.model_profiler import profile_model
+from profilers.server_monitor import fingerprint
+from services.runtime.settings import read_settings
 from tests.unit.models import attention_model, branching_model, random_inputs, residual_model
 from tests.unit.profilers.shapes import shaped
 
@@ -56,3 +62,17 @@ def test_the_setting_reaches_the_profile():
     assert sum(item.seconds for item in result.layers.values()) == pytest.approx(result.whole_seconds)
     # Nothing is fused away: every layer takes time by itself.
     assert all(item.seconds > 0 for item in result.layers.values())
+
+
+def test_the_way_of_timing_is_a_setting_of_a_server_and_part_of_its_fingerprint():
+    settings = read_settings(["node", "--timing=layer-by-layer"], {})
+    assert settings.runtime == LAYER_BY_LAYER
+    assert fingerprint(settings.runtime) != fingerprint(RuntimeSettings())
+    with pytest.raises(InvalidArgumentError, match="'guessed' is none of profiler, layer-by-layer"):
+        read_settings(["node"], {"PARTITA_TIMING": "guessed"})
+
+
+def test_only_a_run_that_is_one_threads_own_is_timed_by_that_thread():
+    assert run_clock(RuntimeSettings()) is time.thread_time
+    assert run_clock(RuntimeSettings(threads=2)) is time.perf_counter
+    assert run_clock(RuntimeSettings(provider="CUDAExecutionProvider")) is time.perf_counter
