@@ -7,6 +7,7 @@ consumers is sent once per destination: y_(k,b),h ≥ f_(k,b),h of each of them.
 y ≥ x + x − 1 per pair (eq. 4.7.3), the linear relaxation is nearly integral. Noise: see ``optimizer.noise``.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -24,8 +25,18 @@ from optimizer.solvers import solve
 SCALE = 1000.0
 """Goals and caps are scaled to about this size, so that the solvers' absolute tolerances mean little."""
 
+SECONDS_PER_FLOW = 1e-4
+"""Time to build the program by pair of servers of a producer and a consumer, as seen on a slow machine."""
+
 State = tuple[str, bool]
 """Server of a layer and whether the layer is int8."""
+
+
+def building_seconds(problem: Problem) -> float:
+    """How long it takes, about, until a solver begins to search a problem's program."""
+    allowed = {GENERATOR: 1, RECEIVER: 1}
+    allowed |= {layer: len(problem.allowed_servers(layer)) for layer in problem.model.by_name}
+    return SECONDS_PER_FLOW * sum(allowed[source] * allowed[target] for source, target in problem.model.digraph.edges)
 
 
 class IntegerProgram:
@@ -55,6 +66,10 @@ class IntegerProgram:
         self, goal: Weights, caps: Weights, seconds: float | None = None, start: Solution | None = None
     ) -> Outcome:
         """See ``optimizer.solution.Method``."""
+        begin = time.perf_counter()
+        building = building_seconds(self._problem) / 2
+        if seconds is not None and seconds < 2 * building:
+            return Outcome("stopped", start)
         rows = self._rows.extended()
         objective: dict[pulp.LpVariable, float] = defaultdict(float)
         for measure, weight in goal.items():
@@ -65,7 +80,8 @@ class IntegerProgram:
                 return Outcome("infeasible")
         scale = _scale(abs(value_of(goal, start.prediction)) if start else 0.0, objective)
         rows.program.setObjective(total((variable, scale * value) for variable, value in objective.items()))
-        result = solve(rows.program, self._solver, seconds, self._values_of(start) if start else {})
+        left = None if seconds is None else begin + seconds - building - time.perf_counter()
+        result = solve(rows.program, self._solver, left, self._values_of(start) if start else {})
         return Outcome(result.status, self._read() if result.has_values else None, result.lower_bound / scale)
 
     def _terms(self, measure: str, rows: Rows) -> Mapping[pulp.LpVariable, float]:

@@ -12,6 +12,9 @@ from optimizer.measures import Weights, caps, measures, value_of
 from optimizer.noise import TOLERANCE
 from optimizer.solution import Method, Solution
 
+PREPARATION = 2.5
+"""How much longer it takes to lay out a problem's tables than to weigh its simplest plans."""
+
 
 class Clock:
     """What is left of a time limit; ``None`` seconds is no limit."""
@@ -19,6 +22,11 @@ class Clock:
     def __init__(self, seconds: float | None) -> None:
         self._begin = time.perf_counter()
         self._limit = seconds
+        self._reserve = 0.0
+
+    def reserve(self, seconds: float) -> None:
+        """Leave these out of what is shared from now on."""
+        self._reserve = seconds
 
     @property
     def elapsed(self) -> float:
@@ -27,7 +35,7 @@ class Clock:
 
     def share(self, parts: int) -> float | None:
         """An equal share of the seconds left for each of ``parts`` tasks still to do."""
-        return None if self._limit is None else max(0.0, self._limit - self.elapsed) / parts
+        return None if self._limit is None else max(0.0, self._limit - self._reserve - self.elapsed) / parts
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ class Search:
     """Minimises goals under the problem's limits; every solution found helps the later ones.
 
     Args:
-        known: solutions that are at hand already; those within the limits are used.
+        known: solutions that are at hand already; those within the limits are used. What is left of the time limit
+            when they are is the time to search in; where that seems too short to begin, they are all there will be.
     """
 
     def __init__(self, problem: Problem, method: Method, clock: Clock, known: Iterable[Solution] = ()) -> None:
@@ -51,6 +60,8 @@ class Search:
         self._method = method
         self._clock = clock
         self._known = [one for one in known if violated_limit(problem, one.prediction) is None]
+        left = clock.share(1)
+        self._too_late = bool(self._known) and left is not None and left < PREPARATION * clock.elapsed
 
     def minimize(self, goal: Weights, extra_caps: Mapping[str, float], solves_left: int) -> Minimum | None:
         """Minimise a goal under the problem's limits and further caps; ``None`` if nothing satisfies them.
@@ -66,6 +77,8 @@ class Search:
             key=lambda one: value_of(goal, one.prediction),
             default=None,
         )
+        if self._too_late and start is not None:
+            return Minimum(start, -math.inf, False)
         bounds = {**caps(self._problem), **extra_caps}
         outcome = self._method.minimize(goal, bounds, self._clock.share(solves_left), start)
         candidates = [one for one in (outcome.solution, start) if one is not None]

@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 
 from core.cost import Numbers, predict
-from core.graph import GENERATOR, RECEIVER
 from core.problem import Problem
 from optimizer.exact.branching import Branching
 from optimizer.exact.elimination import Elimination
@@ -17,16 +16,13 @@ from optimizer.exact.layout import TooLargeError
 from optimizer.exact.network import Integers, Network, PlacementNetwork
 from optimizer.exact.noise_limit import NoiseLimit
 from optimizer.exact.region import Capped, Incumbent
-from optimizer.integer_program import IntegerProgram
+from optimizer.integer_program import IntegerProgram, building_seconds
 from optimizer.measures import NOISE, Weights, measures, value_of
 from optimizer.solution import Outcome, Solution, evaluated
 
 PROGRAM_TIMES = 20
 """Without a time limit, the integer program takes over from branching after a second and this many times what it
 takes to build."""
-
-SECONDS_PER_FLOW = 1e-4
-"""Time to build the integer program by pair of servers of a producer and a consumer, as seen on a slow machine."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +140,7 @@ class ExactMethod:
     @cached_property
     def _program_seconds(self) -> float:
         """How long it takes, about, until the integer program begins to search."""
-        allowed = {GENERATOR: 1, RECEIVER: 1}
-        allowed |= {layer: len(self._problem.allowed_servers(layer)) for layer in self._problem.model.by_name}
-        edges = self._problem.model.digraph.edges
-        return SECONDS_PER_FLOW * sum(allowed[source] * allowed[target] for source, target in edges)
+        return building_seconds(self._problem)
 
     def _continue(
         self, goal: Weights, caps: Weights, end: float, start: Solution | None, bound: float, reason: str
