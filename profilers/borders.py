@@ -26,15 +26,15 @@ from profilers.node_times import lower_quartile
 
 _SPLITS, _PARTS = 4, 10
 """How often the model is cut, and into how many parts."""
-_ROUNDS = (4, 12)
+_ROUNDS = (4, 7)
 """Fewest and most runs of each part, in turns with the whole model."""
 _SECONDS = 2.0
 """How long the runs of one split go on between these bounds."""
-_PAUSE_SECONDS = 0.002
+_PAUSE_SECONDS = 0.01
 """Before each run, as a server pauses between components: the first of its work is slower than if it had gone on."""
 _CERTAIN_SECONDS, _CERTAIN_SHARE = 20e-6, 0.04
 """How exactly the time of a part is known: to so many seconds and such a share of it."""
-_USUAL = np.array([1e-4, 5e-4, 5e-4, 5e-4])
+_USUAL = np.array([3e-4, 5e-4, 5e-4, 5e-4])
 """About how large coefficients are: seconds for each tensor that enters, and seconds for each megabyte."""
 _INT8_SHARE = 0.25
 """Size of an int8 tensor beside a float32 one."""

@@ -62,7 +62,7 @@ def test_borders_by_size_precision_and_group():
     assert fused.leaving == pytest.approx((24.0, 2.0))
 
 
-@pytest.mark.parametrize("make", [residual_model, branching_model, lambda: chain_model(1)])
+@pytest.mark.parametrize("make", [branching_model, lambda: chain_model(1)])
 def test_borders_of_all_tensors_between_layers_are_measured(make):
     data = admit(make().SerializeToString(), {}).data
     model = onnx.load_model_from_string(data)
