@@ -25,6 +25,9 @@ _STEPS = 40
 _PATIENCE, _ENOUGH = 4, 0.1
 """Choosing ends when so many steps have not raised the log likelihood by so much."""
 _FIRST_STEP, _LARGEST_STEP, _SMALLEST_STEP = 0.4, 1.0, 0.01
+_MOST_SAMPLES = 96
+"""Scales are chosen on no more samples than these, drawn at random: steps stay in milliseconds,
+below the size from which linear algebra takes several threads, which wait for each other on a busy machine."""
 _LIMIT = 9.0
 """Logarithms of what is chosen stay within this of 0."""
 
@@ -104,8 +107,9 @@ def regress(masks: _Masks, noise: _Floats, degree: int, start: Regression | None
     chosen = np.concatenate([np.zeros(layers), [np.log(0.2), np.log(0.1)]]) if start is None else start.chosen
     steps, before = np.full_like(chosen, _FIRST_STEP), np.zeros_like(chosen)
     best, least, idle = chosen, np.inf, 0
+    rows = np.random.default_rng(0).permutation(len(values))[:_MOST_SAMPLES]
     for _ in range(_STEPS):
-        loss, slope = _loss(chosen, masks, values, degree)
+        loss, slope = _loss(chosen, masks[rows], values[rows], degree)
         idle = 0 if loss < least - _ENOUGH else idle + 1
         if loss < least:
             best, least = chosen, loss

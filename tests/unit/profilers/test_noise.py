@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,8 @@ from inferencer.session import Session
 from model_divider.quantize import calibrate, quantize
 from profilers.model_graph import read_graph
 from profilers.noise import draw_masks, fit_noise, measure_noise
+from profilers.noise_measures import mean_absolute_difference
+from profilers.noise_stages import StagedNoise
 from tests.unit.models import Builder, chain_model, random_inputs, residual_model
 from tests.unit.profilers.shapes import shaped
 
@@ -66,6 +70,26 @@ def test_few_layers_are_measured_completely_and_predicted_within_the_residual():
     sets = [[layers[0]], list(layers[1:]), list(layers)]
     for chosen, noise in zip(sets, measure_noise(model, sets, ranges, inputs, settings.quantization), strict=True):
         assert fit.model.predict(frozenset(chosen)) == pytest.approx(noise, abs=fit.residual + 1e-6)
+
+
+def test_measuring_stops_where_unseen_sets_are_predicted():
+    model = shaped(chain_model(9))
+    settings = ModelProfilerSettings(noise_samples=300, noise_r2=0.95)
+    layers = read_graph(model, "chain", settings).quantizable
+    ranges = calibrate(model, layers, [random_inputs(model, 0)])
+    inputs = [random_inputs(model, seed) for seed in range(1, 5)]
+    fit = fit_noise(model, layers, ranges, inputs, settings)
+    assert 36 <= fit.samples < 300
+    unseen = draw_masks(9, 400, 9)[-60:]
+    sets = [[layers[index] for index in np.flatnonzero(mask)] for mask in unseen]
+    noise = StagedNoise(model, layers, ranges, inputs, settings.quantization, mean_absolute_difference).measure(unseen)
+    errors = np.abs([fit.model.predict(frozenset(names)) for names in sets] - noise)
+    assert 1 - (errors**2).sum() / ((noise - noise.mean()) ** 2).sum() > 0.93
+    assert fit.confidence == 0.95
+    assert (errors <= fit.error).mean() >= 0.85
+    assert 0 < fit.error <= fit.residual
+    exact = fit_noise(model, layers, ranges, inputs, replace(settings, noise_samples=60, noise_r2=1.0))
+    assert exact.samples == 60
 
 
 def test_outputs_that_are_not_finite_are_refused():

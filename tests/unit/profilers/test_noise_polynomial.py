@@ -63,6 +63,17 @@ def test_many_more_coefficients_than_samples_still_generalise():
     assert fit.r2 == pytest.approx(r2, abs=0.03)
 
 
+def test_many_layers_keep_the_terms_that_matter():
+    random = np.random.default_rng(4)
+    masks = draw_masks(18, 260, 1)
+    sizes, pair = random.exponential(size=18), random.normal(size=(18, 18)) * 0.1
+    noise = masks @ sizes + np.einsum("si,ij,sj->s", masks, pair, masks)
+    fit = fit_polynomial(names(18), masks[:160], noise[:160], 3, 0, complete=False)
+    assert len(fit.model.terms) < 700  # of 987
+    unseen = np.array(predictions(fit, masks[160:]))
+    assert 1 - ((unseen - noise[160:]) ** 2).sum() / ((noise[160:] - noise[160:].mean()) ** 2).sum() > 0.97
+
+
 def test_what_cannot_be_predicted_is_not_claimed_to_be():
     masks = draw_masks(8, 60, 1)
     noise = np.random.default_rng(0).random(60)
