@@ -247,8 +247,8 @@ def _longest_path(problem: Problem, placement: Mapping[str, str], quantized: tup
         begin = 0.0
         for tensor in problem.model.tensors:
             if layer in tensor.targets:
-                size = tensor.bytes / (problem.quantized_size_ratio if tensor.producer in quantized else 1.0)
-                sent = problem.transfer_seconds(where[tensor.producer], where[layer], size)
+                made = tensor.producer in quantized
+                sent = problem.sending_seconds(tensor, where[tensor.producer], where[layer], made)
                 assert sent is not None
                 begin = max(begin, ends[tensor.producer] + sent)
         own = layer in placement
@@ -275,7 +275,12 @@ def test_a_chain_of_layers_takes_its_sum(case: tuple[Problem, dict[str, str], tu
     names = list(problem.model.by_name)
     ends = [None, *names, None]
     tensors = tuple(Tensor(f"t{i}", 16 * i, ends[i], (ends[i + 1],)) for i in range(len(names) + 1))
-    problem = replace(problem, model=replace(problem.model, tensors=tensors))
+    known = {tensor.name for tensor in tensors}
+    borders = {
+        server: {name: border for name, border in times.items() if name in known}
+        for server, times in problem.borders.items()
+    }
+    problem = replace(problem, model=replace(problem.model, tensors=tensors), borders=borders)
     if not _possible(problem, placement, quantized):
         return
     summed = predict(problem, placement, quantized)
