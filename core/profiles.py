@@ -79,8 +79,8 @@ class ModelProfilerSettings:
 
     quantizable_count: int = 12
     excluded_layers: tuple[str, ...] = ()
-    noise_samples: int = 240
-    noise_r2: float = 0.99
+    noise_samples: int = 400
+    noise_r2: float = 0.993
     noise_degree: int = 3
     noise_measure: str = "mean-absolute-difference"
     random_seed: int = 0

@@ -63,10 +63,13 @@ def fit_noise(
         known = len(noise)
         step = part(progress, known / len(masks), (size - known) / len(masks))
         noise = np.concatenate([noise, staged.measure(masks[known:size], step)])
+        # The watch flatters: what it lets pass is fitted and judged in full.
         if size == len(masks) or watch.r2(masks[:size], noise) >= settings.noise_r2:
-            break
+            degree, seed = settings.noise_degree, settings.random_seed
+            fit = fit_polynomial(layers, masks[:size], noise, degree, seed, complete)
+            if size == len(masks) or fit.r2 >= settings.noise_r2:
+                break
         size = min(len(masks), int(_GROWTH * size))
-    fit = fit_polynomial(layers, masks[:size], noise, settings.noise_degree, settings.random_seed, complete)
     progress(1.0, "noise measured")
     return fit
 
