@@ -135,19 +135,18 @@ class LiteralProgram:
 
     def _transfer_seconds(self, servers: list[str]) -> dict[tuple[str, str], Expression]:
         found: dict[tuple[str, str], list[Expression]] = defaultdict(list)
-        links = {(link.source, link.target): link for link in self._problem.links}
         for tensor in self._problem.model.tensors:
             for source, target in itertools.product(servers, servers):
                 sent = self._binary()
                 for consumer in tensor.targets:
                     self._program += sent >= self._x[tensor.producer, source] + self._x[consumer, target] - 1
-                link = links.get((source, target))
-                if link is not None:
-                    seconds = link.seconds(tensor.bytes)
-                    saved = seconds - link.seconds(tensor.bytes / self._problem.quantized_size_ratio)
-                    found[source, target].append(seconds * sent - saved * self._and_quantized(sent, tensor.producer))
-                elif source != target:
+                seconds = self._problem.sending_seconds(tensor, source, target, quantized=False)
+                quantized = self._problem.sending_seconds(tensor, source, target, quantized=True)
+                if seconds is None or quantized is None:
                     self._program += sent == 0
+                elif seconds or quantized:
+                    saved = (seconds - quantized) * self._and_quantized(sent, tensor.producer)
+                    found[source, target].append(seconds * sent - saved)
         return {pair: pulp.lpSum(terms) for pair, terms in found.items()}
 
     def _energy_of(self, server: str) -> Expression:

@@ -106,7 +106,7 @@ def corners(problem: Problem) -> list[tuple[float, float]]:
     return [one for one in best if not between(one)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(problems(most_layers=4, most_quantizable=2) | trade_offs())
 def test_the_front_is_that_of_trying_everything(problem: Problem) -> None:
     expected = corners(problem)
@@ -144,7 +144,7 @@ def least(front: Front, points: list[tuple[float, float]], weight: float) -> flo
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(trade_offs(), st.integers(2, 4), st.sampled_from([EXACT, ILP]))
 def test_a_truncated_front_states_what_it_leaves_out(problem: Problem, most: int, options: SolverOptions) -> None:
     expected = corners(problem)
@@ -272,7 +272,7 @@ class Stopping:
         return Outcome("stopped", None, found.lower_bound - 0.5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(trade_offs(), st.integers(4, 8))
 def test_a_stopped_front_tells_the_truth(problem: Problem, solves: int) -> None:
     expected = corners(problem)

@@ -35,7 +35,7 @@ def check_promises(problem: Problem, plan: Plan) -> None:
     assert loads(dumps(plan), Plan) == plan
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=400)
 @given(problems())
 def test_equals_brute_force(problem: Problem) -> None:
     expected = optimum(problem)
@@ -53,7 +53,7 @@ def test_equals_brute_force(problem: Problem) -> None:
     assert plan.gap == pytest.approx(0.0, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=100)
 @given(problems(least_layers=5, most_layers=9, most_quantizable=5))
 def test_equals_the_thesis_program(problem: Problem) -> None:
     expected = None
