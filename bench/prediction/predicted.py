@@ -51,12 +51,13 @@ def predicted(
             server: {name: _scaled(time, factor * speed) for name, time in execution.layers.items()}
             for server, factor in slowdowns.items()
         },
+        borders={
+            server: {name: _scaled_border(border, factor * speed) for name, border in execution.borders.items()}
+            for server, factor in slowdowns.items()
+            if execution.borders
+        },
     )
-    seconds = {
-        one.id: sum(compute_seconds(problem, name, one.server, name in placement.quantized) for name in one.layer_names)
-        for one in components
-        if one.layers
-    }
+    seconds = {one.id: _component_seconds(problem, components, one, placement) for one in components if one.layers}
     return Predicted(simulate(problem, components, placement.quantized).latency_seconds, seconds)
 
 

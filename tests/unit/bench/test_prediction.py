@@ -2,6 +2,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import onnx
 import pytest
@@ -14,7 +15,7 @@ from bench.prediction.placements import Placement, random_placements
 from bench.prediction.predicted import Predicted, predicted
 from bench.prediction.results import PlacementResult, summary
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import LayerTime, Link
+from core.problem import BorderTime, LayerTime, Link
 from core.profiles import ExecutionProfile
 from model_pool.admission import admit
 from optimizer.components import plan_components
@@ -54,6 +55,11 @@ def test_a_prediction_adds_up_what_the_layers_and_links_take():
     expected = [1.5 * 2 * (0.5 + 1.0), 1.5 * 4 * 1.0]
     assert list(found.components.values()) == pytest.approx(expected)
     assert found.seconds == pytest.approx(sum(expected) + 2.5)
+    with_borders = replace(execution, borders={"t1": BorderTime(0.25, 0.5)})
+    found = predicted(graph, with_borders, {"device": 4.0, "edge": 2.0}, links, components, placement, speed=1.5)
+    bordered = [expected[0] + 1.5 * 2 * 0.25, expected[1] + 1.5 * 4 * 0.5]
+    assert list(found.components.values()) == pytest.approx(bordered)
+    assert found.seconds == pytest.approx(sum(bordered) + 2.5)
 
 
 def result(measured: float, ours: float, thesis: float, part: float = 1.0) -> PlacementResult:
