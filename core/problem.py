@@ -195,7 +195,8 @@ class Objective:
     goal: Goal = "latency-sum"
 
     def __post_init__(self) -> None:
-        if min(self.latency_weight, self.energy_weight) < 0 or abs(self.latency_weight + self.energy_weight - 1) > 1e-9:
+        sums_to_one = abs(self.latency_weight + self.energy_weight - 1) <= 1e-9
+        if min(self.latency_weight, self.energy_weight) < 0 or not sums_to_one:
             raise InvalidDocumentError(
                 f"latency_weight {self.latency_weight:g} and energy_weight {self.energy_weight:g} "
                 "must be ≥ 0 and sum to 1"
