@@ -14,7 +14,7 @@ Planners, baselines and the simulator take these sums apart by ``CostTables`` an
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from core.problem import NO_BORDER, Problem
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Columns = NDArray[np.int64]
 
 
 def compute_seconds(problem: Problem, layer: str, server: str, quantized: bool) -> float:
@@ -185,17 +186,14 @@ class CostTables:
 
     def predict(self, placement: Mapping[str, str], quantized: Collection[str]) -> Prediction | None:
         """See the module's ``predict``."""
-        where = np.zeros(len(self.rows), dtype=np.int64)
-        where[:-2] = [self._columns[placement[layer.name]] for layer in self._problem.model.layers]
+        where = self._where(placement)
         chosen = np.zeros(len(self.rows), dtype=np.int64)
         chosen[[self.rows[name] for name in quantized]] = 1
         count = len(self._columns)
         everything = np.arange(len(self.rows))
         computing = np.bincount(where, self.seconds[everything, where, chosen], count)
         memory = np.bincount(where, self.weight_bytes[everything, chosen], count)
-        # One transfer for each destination of a group, however many of its targets are there.
-        group, target = np.divmod(np.unique(self._group_of * count + where[self._target_of]), count)
-        source = where[self._producers[group]]
+        group, source, target = self._sendings(where)
         if self.missing[source, target].any():
             return None
         weights = self.seconds_per_basis[source, :, target]
@@ -210,6 +208,38 @@ class CostTables:
             noise=noise.predict(frozenset(quantized)) if noise else 0.0,
             memory_bytes={name: round(float(memory[column])) for name, column in self._columns.items()},
         )
+
+    def gains(self, placement: Mapping[str, str], layers: Sequence[str]) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """What changes when each of ``layers`` alone becomes int8, in a placement that misses no link.
+
+        Returns:
+            Seconds of latency, joules, joules of the device, and bytes of weights on the layer's server, by layer.
+        """
+        where = self._where(placement)
+        rows = np.array([self.rows[name] for name in layers], dtype=np.int64)
+        column = where[rows]
+        group, source, target = self._sendings(where)
+        difference = self.basis[group, 1] - self.basis[group, 0]
+        sending = (difference * self.seconds_per_basis[source, :, target]).sum(axis=1)
+        producer = self._producers[group]
+        computing = self.seconds[rows, column, 1] - self.seconds[rows, column, 0]
+        latency = computing + np.bincount(producer, sending, len(self.rows))[rows]
+        sent = np.bincount(producer, sending * self.transmit_watts[source, target], len(self.rows))
+        joules = computing * self.compute_watts[column] + sent[rows]
+        weights = np.round(self.weight_bytes[rows])
+        return latency, joules, np.where(column == 0, joules, 0.0), weights[:, 1] - weights[:, 0]
+
+    def _where(self, placement: Mapping[str, str]) -> Columns:
+        """The server of every row."""
+        where = np.zeros(len(self.rows), dtype=np.int64)
+        where[:-2] = [self._columns[placement[layer.name]] for layer in self._problem.model.layers]
+        return where
+
+    def _sendings(self, where: Columns) -> tuple[Columns, Columns, Columns]:
+        """Group, source and target of what is sent: once for each destination, however many targets are there."""
+        count = len(self._columns)
+        group, target = np.divmod(np.unique(self._group_of * count + where[self._target_of]), count)
+        return group, where[self._producers[group]], target
 
 
 def predict(problem: Problem, placement: Mapping[str, str], quantized: Collection[str]) -> Prediction | None:

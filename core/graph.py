@@ -115,11 +115,6 @@ class ModelGraph:
         position = {name: index for index, name in enumerate((GENERATOR, *self.by_name, RECEIVER))}
         return tuple(nx.lexicographical_topological_sort(self.digraph, key=position.__getitem__))
 
-    @cached_property
-    def is_connected(self) -> bool:
-        """Whether the layers hang together by tensors that they send each other."""
-        return nx.is_weakly_connected(nx.DiGraph(self.digraph.subgraph(self.by_name)))
-
     @property
     def quantizable(self) -> tuple[str, ...]:
         """Names of the layers that may become int8 (V_Q)."""

@@ -8,15 +8,16 @@ the end is the goal.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from core.cost import Numbers, weighted_objective
 from core.plan import Baseline, Normalization
 from core.problem import Problem
-from optimizer.candidate import candidate
+from optimizer.candidate import Candidate, candidate
 from optimizer.cuts import CutCosts, Cuts
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, Weights, caps, memory_of, value_of
 from optimizer.noise import TOLERANCE
@@ -41,8 +42,14 @@ def single_server_placements(problem: Problem) -> dict[str, dict[str, str]]:
 class SimplePlan:
     """A feasible plan of a simple kind and its placement in words."""
 
+    problem: Problem
     summary: str
     solution: Solution
+
+    @cached_property
+    def candidate(self) -> Candidate:
+        """With components, and a request followed through them."""
+        return candidate(self.problem, self.solution)
 
 
 def simple_plans(
@@ -58,17 +65,19 @@ def simple_plans(
     sets = QuantizedSets(problem, quantized)
     ranked = judge or (lambda solution: value_of(goal, solution.prediction))
 
-    def best(placements: Mapping[str, Mapping[str, str]]) -> SimplePlan | None:
+    def feasible(placements: Mapping[str, Mapping[str, str]]) -> list[SimplePlan]:
         found = ((summary, sets.best(placement, goal)) for summary, placement in placements.items())
-        feasible = [SimplePlan(summary, solution) for summary, solution in found if solution is not None]
-        return min(feasible, key=lambda one: ranked(one.solution), default=None)
+        return [SimplePlan(problem, summary, solution) for summary, solution in found if solution is not None]
 
-    single = {f"all on {server}": placement for server, placement in single_server_placements(problem).items()}
-    device = f"all on {problem.device}"
+    def best(plans: Iterable[SimplePlan]) -> SimplePlan | None:
+        return min(plans, key=lambda one: ranked(one.solution), default=None)
+
+    alone = {f"all on {server}": placement for server, placement in single_server_placements(problem).items()}
+    single = feasible(alone)
     return {
-        "device_only": best({device: single[device]} if device in single else {}),
+        "device_only": best(one for one in single if one.summary == f"all on {problem.device}"),
         "best_single_server": best(single),
-        "best_single_cut": best(_best_cuts(problem, goal, quantized)),
+        "best_single_cut": best(feasible(_best_cuts(problem, goal, quantized))),
     }
 
 
@@ -78,7 +87,7 @@ def baseline(problem: Problem, normalization: Normalization, simple: SimplePlan 
         return Baseline()
     count = len(simple.solution.quantized)
     prediction = simple.solution.prediction
-    made = candidate(problem, simple.solution)
+    made = simple.candidate
     return Baseline(
         objective=weighted_objective(problem, normalization, made.timed(problem.objective.goal)),
         latency_seconds=prediction.latency_seconds,

@@ -79,8 +79,6 @@ def group(model: ModelGraph, placement: Mapping[str, str]) -> Members:
     Returns:
         Layer names by component; first the generator alone, last the receiver alone.
     """
-    if len(set(placement.values())) == 1 and model.is_connected:
-        return [[GENERATOR], [*model.topological_order[1:-1]], [RECEIVER]]
     merging = _Merging()
     component: dict[str, int] = {}
 

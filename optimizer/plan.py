@@ -118,12 +118,12 @@ def _assembled(problem: Problem, found: _Found, clock: Clock, notes: list[str]) 
 
     simple = simple_plans(problem, weights, best.solution.quantized, judge)
     if not found.proven:
-        known = (candidate(problem, one.solution) for one in simple.values() if one is not None)
+        known = (one.candidate for one in simple.values() if one is not None)
         best = min((best, *known), key=value)
     alone = simple["best_single_server"]
     split = True
     if alone is not None:
-        single = candidate(problem, alone.solution)
+        single = alone.candidate
         objective = weighted_objective(problem, table, best.timed(goal))
         if value(single) <= value(best) + CLOSED * max(1.0, abs(objective)):
             best, split = single, False

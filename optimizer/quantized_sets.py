@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from core.cost import predict, violated_limit
 from core.plan import Prediction
 from core.problem import Problem
-from optimizer.measures import NOISE, Weights, caps, measures, value_of
+from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, NOISE, Weights, caps, measures, memory_of, value_of
 from optimizer.noise import ENUMERATED, TOLERANCE, Masks, all_masks, allowed_masks
 from optimizer.solution import Solution, evaluated
 
@@ -24,7 +24,6 @@ class QuantizedSets:
         self._problem = problem
         self._planned = planned
         self._layers = problem.model.quantizable
-        self._known: dict[tuple[str, ...], list[dict[str, float]]] = {}
         self._masks: Masks | None = None
         if len(self._layers) <= ENUMERATED:
             allowed = allowed_masks(problem.noise, self._layers, problem.limits.noise)
@@ -55,11 +54,11 @@ class QuantizedSets:
     ) -> Iterator[frozenset[str]]:
         # All but noise are sums over layers when the placement is fixed, so gains of single layers add up.
         start = measures(plain)
-        gains = self._gains(placement, start)
+        gains = self._gains(placement)
 
         def totals(weights: Weights) -> NDArray[np.float64]:
-            columns = [sum(weight * gain[measure] for measure, weight in weights.items()) for gain in gains]
-            values: NDArray[np.float64] = masks @ np.array(columns)
+            gained = np.sum([weight * gains[measure] for measure, weight in weights.items()], axis=0)
+            values: NDArray[np.float64] = masks @ gained
             return values + sum(weight * start[measure] for measure, weight in weights.items())
 
         allowed = np.ones(len(masks), dtype=bool)
@@ -69,14 +68,14 @@ class QuantizedSets:
         if allowed.any():
             yield self._named(masks[np.argmin(np.where(allowed, totals(goal), np.inf))])
 
-    def _gains(self, placement: Mapping[str, str], start: Mapping[str, float]) -> list[dict[str, float]]:
-        """By how much each measure changes when each layer alone becomes int8."""
-        key = tuple(placement.values())
-        if key not in self._known:
-            alone = [evaluated(self._problem, placement, frozenset((layer,))) for layer in self._layers]
-            changed = [measures(one.prediction) for one in alone]
-            self._known = {key: [{name: one[name] - value for name, value in start.items()} for one in changed]}
-        return self._known[key]
+    def _gains(self, placement: Mapping[str, str]) -> dict[str, NDArray[np.float64]]:
+        """By how much each measure but noise changes when each layer alone becomes int8."""
+        latency, energy, device_energy, memory = self._problem.costs.gains(placement, self._layers)
+        gains = {LATENCY: latency, ENERGY: energy, DEVICE_ENERGY: device_energy}
+        for server in self._problem.servers:
+            here = [placement[layer] == server.name for layer in self._layers]
+            gains[memory_of(server.name)] = np.where(here, memory, 0.0)
+        return gains
 
     def _named(self, mask: Masks) -> frozenset[str]:
         return frozenset(layer for layer, chosen in zip(self._layers, mask, strict=True) if chosen)

@@ -20,7 +20,7 @@ ROUNDS = 12
 STEPS = (1.0, 0.5, 0.2)
 """How far to go from the best multipliers towards those proposed, as alternatives."""
 
-SCALES = (1.0, 0.5, 0.75, 1.03, 1.1, 1.3, 3.0)
+SCALES = (1.0, 0.5, 1.1, 3.0)
 """Of the best multipliers: what parts of the placements are bounded by, for which others are better."""
 
 LARGE = 4_000_000
