@@ -1,5 +1,6 @@
 """One request to a FrontEnd: inputs there, answer and report back."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 
 import grpc
@@ -27,7 +28,7 @@ async def infer(
     assembly = TensorsAssembly(ANSWER_LIMIT_BYTES)
     outputs: dict[str, Array] = {}
     report: InferReport | None = None
-    with typed_errors(f"the FrontEnd at {address}"):
+    with typed_errors(f"the FrontEnd at {address}", time.monotonic() + timeout_seconds):
         call = stub.Infer(_requests(deployment, inputs), timeout=timeout_seconds)
         try:
             async for response in call:

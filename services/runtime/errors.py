@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any, NoReturn, cast
@@ -30,6 +32,9 @@ ERROR_KEY = "partita-error"
 
 DRAIN_SECONDS = 3.0
 """How long the rest of a refused stream is read before its error is sent."""
+
+CLOCK_SECONDS = 0.01
+"""By how much gRPC's clock may be ahead of ours."""
 
 _CODES: tuple[tuple[type[PartitaError], grpc.StatusCode], ...] = (
     (InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),
@@ -118,11 +123,13 @@ async def _abort(error: Exception, context: Context, method: str) -> NoReturn:
 
 
 @contextmanager
-def typed_errors(peer: str) -> Iterator[None]:
+def typed_errors(peer: str, deadline: float = math.inf) -> Iterator[None]:
     """Raise the error of a gRPC call inside as the exception that the peer raised.
 
     Args:
         peer: who is called, in words, for errors that come from the connection itself.
+        deadline: of the call, by ``time.monotonic``: an internal error of gRPC's own after it is the deadline's doing,
+            as when time is up in the middle of a message.
 
     Raises:
         PartitaError: of the peer's type; ServerUnavailableError where the peer cannot be reached.
@@ -130,10 +137,11 @@ def typed_errors(peer: str) -> Iterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise _from_rpc_error(error, peer) from error
+        late = time.monotonic() > deadline - CLOCK_SECONDS
+        raise _from_rpc_error(error, peer, late) from error
 
 
-def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> PartitaError:
+def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str, late: bool) -> PartitaError:
     message = error.details() or ""
     for key, value in error.trailing_metadata() or ():
         if key == ERROR_KEY and value in ERROR_TYPES:
@@ -141,7 +149,7 @@ def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> PartitaError:
     code = error.code()
     if code == grpc.StatusCode.UNAVAILABLE:
         return ServerUnavailableError(f"{peer} cannot be reached ({message}); check that it runs")
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED or (late and code == grpc.StatusCode.INTERNAL):
         return DeadlineExceededError(f"{peer} did not answer in time; give the call more time or check its load")
     if code == grpc.StatusCode.CANCELLED:
         return RequestCancelledError(f"the call to {peer} was cancelled")
