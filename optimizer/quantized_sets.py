@@ -45,7 +45,10 @@ class QuantizedSets:
             sets: Iterable[frozenset[str]] = (frozenset(), self._planned)
         else:
             sets = self._best_set(self._masks, placement, goal, plain)
-        solutions = (evaluated(self._problem, placement, chosen) for chosen in sets)
+        solutions = (
+            evaluated(self._problem, placement, chosen) if chosen else Solution(placement, chosen, plain)
+            for chosen in sets
+        )
         allowed = [one for one in solutions if violated_limit(self._problem, one.prediction) is None]
         return min(allowed, key=lambda one: value_of(goal, one.prediction), default=None)
 
