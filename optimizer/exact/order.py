@@ -46,7 +46,9 @@ def elimination_order(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]]) -
     order = _greedy(sizes, scopes, _least_fill)
     if order.fills and order.entries > LEVEL * MANY_LEVELS:
         order = min(order, _greedy(sizes, scopes, _least_table), key=lambda one: one.cost)
-    if order.levels > MANY_LEVELS:
+    # A variable between two others makes a table over three.
+    least = min((size for size in sizes if size > 1), default=1) ** 3
+    if order.levels > MANY_LEVELS and least <= SMALL_TABLE:
         order = min(order, _greedy(sizes, scopes, _small_alike), key=lambda one: one.cost)
     return order.variables
 
