@@ -16,12 +16,16 @@ PREPARATION = 2.5
 """How much longer it takes to lay out a problem's tables than to weigh its simplest plans."""
 
 
+SHARED = 0.9
+"""Part of a time limit that is given out, for a step that has begun is finished."""
+
+
 class Clock:
     """What is left of a time limit; ``None`` seconds is no limit."""
 
     def __init__(self, seconds: float | None) -> None:
         self._begin = time.perf_counter()
-        self._limit = seconds
+        self._limit = None if seconds is None else SHARED * seconds
         self._reserve = 0.0
 
     def reserve(self, seconds: float) -> None:
