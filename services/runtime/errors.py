@@ -139,6 +139,14 @@ def typed_errors(peer: str, deadline: float = math.inf) -> Iterator[None]:
     except grpc.aio.AioRpcError as error:
         late = time.monotonic() > deadline - CLOCK_SECONDS
         raise _from_rpc_error(error, peer, late) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Not we were cancelled but the call: by gRPC, whose writer gives up so on a call that has ended under its hands.
+        if time.monotonic() > deadline - CLOCK_SECONDS:
+            raise DeadlineExceededError(_late(peer)) from error
+        raise RequestCancelledError(_cancelled(peer)) from error
 
 
 def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str, late: bool) -> PartitaError:
@@ -150,11 +158,19 @@ def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str, late: bool) -> Parti
     if code == grpc.StatusCode.UNAVAILABLE:
         return ServerUnavailableError(f"{peer} cannot be reached ({message}); check that it runs")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED or (late and code == grpc.StatusCode.INTERNAL):
-        return DeadlineExceededError(f"{peer} did not answer in time; give the call more time or check its load")
+        return DeadlineExceededError(_late(peer))
     if code == grpc.StatusCode.CANCELLED:
-        return RequestCancelledError(f"the call to {peer} was cancelled")
+        return RequestCancelledError(_cancelled(peer))
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return TooLargeError(f"{peer} refused a message: {message}")
     if code == grpc.StatusCode.UNIMPLEMENTED:
         return FailedPreconditionError(f"{peer} does not offer this service ({message}); check the address")
     return InternalError(f"{peer} failed with {code.name}: {message}")
+
+
+def _late(peer: str) -> str:
+    return f"{peer} did not answer in time; give the call more time or check its load"
+
+
+def _cancelled(peer: str) -> str:
+    return f"the call to {peer} was cancelled"
