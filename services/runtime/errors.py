@@ -143,7 +143,7 @@ def typed_errors(peer: str, deadline: float = math.inf) -> Iterator[None]:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        # Not we were cancelled but the call: by gRPC, whose writer gives up so on a call that has ended under its hands.
+        # Not we were cancelled but the call: by gRPC, whose writer gives up so on a call that ended under its hands.
         if time.monotonic() > deadline - CLOCK_SECONDS:
             raise DeadlineExceededError(_late(peer)) from error
         raise RequestCancelledError(_cancelled(peer)) from error
