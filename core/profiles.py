@@ -99,6 +99,9 @@ class NoiseFit:
         confidence: probability that the noise of one more mask, drawn as the measured ones were, is within ``error``
             of its prediction; 0 where that is not known.
         error: absolute; see ``confidence``.
+        inputs: how many inputs each mask's noise is the mean over.
+        inputs_error: relative standard error of that mean, by which other inputs like these may differ: median over
+            masks; 0 for a single input, where it is not known.
     """
 
     model: NoiseModel
@@ -107,6 +110,8 @@ class NoiseFit:
     samples: int
     confidence: float = 0.0
     error: float = 0.0
+    inputs: int = 0
+    inputs_error: float = 0.0
 
 
 @dataclass(frozen=True)

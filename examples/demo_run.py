@@ -14,7 +14,16 @@ from core.problem import Problem
 from core.profiles import RuntimeSettings
 from core.tensors import Array
 from examples.demo_cluster import PROFILING, SERVERS, WISHES, privacy_rule
-from examples.text_detection import INPUT, INPUT_SHAPE, draw_boxes, model_path, page, photos, text_boxes, to_input
+from examples.text_detection import (
+    INPUT,
+    INPUT_SHAPE,
+    draw_boxes,
+    model_path,
+    photos,
+    text_boxes,
+    to_input,
+    unseen_photos,
+)
 from inferencer.session import Session
 from partita import aio, units
 from partita.cli.models import print_profiles
@@ -26,9 +35,6 @@ from partita.results import InferReport
 
 OUTPUT = Path("demo-output")
 """Where the pictures go."""
-
-REQUESTS = 7
-"""How many requests the measured latency is the median of."""
 
 
 async def run() -> None:
@@ -64,47 +70,56 @@ async def _demonstrate(client: aio.Client) -> None:
         deployment = await client.deploy(plan, progress=progress)
     out.print(f"{deployment.name} version {deployment.info.version} answers at {deployment.info.front_end_address}")
 
-    _step(f"Sending {REQUESTS} requests")
-    image = page()
-    inputs = to_input(image)
+    images = unseen_photos()
+    _step(f"Sending {len(images)} pictures that profiling did not see, a page of text first")
     reports: list[InferReport] = []
     seen: list[float] = []
+    answers: list[dict[str, Array]] = []
     with progress_bar("infer") as progress:
-        for index in range(REQUESTS):
-            progress(index / REQUESTS, f"request {index + 1} of {REQUESTS}")
+        for index, image in enumerate(images):
+            progress(index / len(images), f"request {index + 1} of {len(images)}")
+            inputs = to_input(image)
             start = time.perf_counter()
             outputs, report = await deployment.infer_with_report(inputs)
             seen.append(time.perf_counter() - start)
             reports.append(report)
+            answers.append(outputs)
     whole = await deployment.whole_model()
-    same, floating = await asyncio.to_thread(_run_locally, whole, inputs)
-    _compare(plan, reports, seen, outputs, same, floating)
-    _draw(plan, problem, image, next(iter(outputs.values())))
+    same, floating = await asyncio.to_thread(_run_locally, whole, images)
+    _compare(plan, reports, seen, _differences(answers, same), _differences(answers, floating))
+    _draw(plan, problem, images[0], next(iter(answers[0].values())))
     await deployment.undeploy()
 
 
-def _run_locally(whole: bytes, inputs: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+def _run_locally(whole: bytes, images: list[Image.Image]) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
     """Answers of the plan's own int8 model, undivided, and of the float model, both run right here."""
-    settings = RuntimeSettings()
-    return Session(whole, settings).run(inputs), Session(model_path().read_bytes(), settings).run(inputs)
+    same, floating = Session(whole, RuntimeSettings()), Session(model_path().read_bytes(), RuntimeSettings())
+    return [same.run(to_input(image)) for image in images], [floating.run(to_input(image)) for image in images]
+
+
+def _differences(answers: list[dict[str, Array]], others: list[dict[str, Array]]) -> list[Array]:
+    """Absolute differences of every output of every request."""
+    return [
+        np.abs(answer[name] - other[name]) for answer, other in zip(answers, others, strict=True) for name in answer
+    ]
 
 
 def _compare(
-    plan: Plan,
-    reports: list[InferReport],
-    seen: list[float],
-    outputs: dict[str, Array],
-    same: dict[str, Array],
-    floating: dict[str, Array],
+    plan: Plan, reports: list[InferReport], seen: list[float], from_whole: list[Array], from_floating: list[Array]
 ) -> None:
     assert plan.predicted is not None  # noqa: S101 - the plan was deployed
-    largest = max(float(np.abs(outputs[name] - same[name]).max()) for name in outputs)
-    noise = statistics.mean(float(np.abs(outputs[name] - floating[name]).mean()) for name in outputs)
+    largest = max(float(difference.max()) for difference in from_whole)
+    noise = statistics.mean(float(difference.mean()) for difference in from_floating)
     measured = statistics.median(report.seconds for report in reports)
     shown = table("", ">predicted", ">measured", "")
     shown.add_row("latency", units.seconds(plan.predicted.latency_seconds), units.seconds(measured), "median")
     shown.add_row("latency, seen from here", "", units.seconds(statistics.median(seen)), "median")
-    shown.add_row("noise", f"{plan.predicted.noise:.2g}", f"{noise:.2g}", "mean difference from the float model")
+    shown.add_row(
+        "noise",
+        f"{plan.predicted.noise:.2g}",
+        f"{noise:.2g}",
+        "mean difference from the float model",
+    )
     shown.add_row("difference", "0", f"{largest:.2g}", "largest, from the same int8 model run whole")
     out.print(shown)
 

@@ -33,14 +33,38 @@ def model_path() -> Path:
 
 def page() -> Image.Image:
     """A photographed page of text that scikit-image brings along, as wide as the model's input."""
-    scan = Image.fromarray(data.page()).convert("RGB")
-    return scan.resize((SIDE, round(scan.height * SIDE / scan.width)), Image.Resampling.BICUBIC)
+    return _fitted(Image.fromarray(data.page()))
 
 
 def photos() -> list[Image.Image]:
-    """Pictures with and without text to calibrate int8 layers with: scans, signs and scenes."""
-    pictures = (data.page(), data.text(), data.coffee(), data.rocket(), data.astronaut(), data.chelsea())
-    return [Image.fromarray(picture).convert("RGB").resize((SIDE, SIDE)) for picture in pictures]
+    """Pictures to calibrate int8 layers with, scaled as the page is: parts of scans, and scenes without text."""
+    scenes = (data.coffee(), data.rocket(), data.astronaut(), data.chelsea())
+    return [*_parts(12, seed=0), *(_fitted(Image.fromarray(scene)) for scene in scenes)]
+
+
+def unseen_photos() -> list[Image.Image]:
+    """Pictures like ``photos``, the page first among them, to try a plan on."""
+    scenes = (data.clock(), data.coins())
+    return [page(), *_parts(4, seed=1), *(_fitted(Image.fromarray(scene)) for scene in scenes)]
+
+
+def _parts(count: int, seed: int) -> list[Image.Image]:
+    """Rectangles out of two scans of text, two of one by two of the other, half to nine tenths as wide and high."""
+    scans = [Image.fromarray(data.page()), Image.fromarray(data.text())]
+    random = np.random.default_rng(seed)
+    parts = []
+    for index in range(count):
+        scan = scans[index // 2 % len(scans)]
+        sides = (np.array(scan.size) * random.uniform(0.5, 0.9, 2)).astype(int)
+        left, top = random.integers(0, np.array(scan.size) - sides)
+        parts.append(_fitted(scan.crop((left, top, left + sides[0], top + sides[1]))))
+    return parts
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    scale = SIDE / max(picture.size)
+    size = round(picture.width * scale), round(picture.height * scale)
+    return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
 
 
 def to_input(image: Image.Image) -> dict[str, NDArray[np.float32]]:

@@ -1,6 +1,7 @@
 """How much int8 disturbs a model's outputs: measured on chosen sets of layers, predicted for all."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -56,13 +57,14 @@ def fit_noise(
     complete = len(masks) == 2 ** len(layers) - 1
     measure = find_measure(settings.noise_measure)
     staged = StagedNoise(model, layers, ranges, inputs_for_test, settings.quantization, measure)
-    noise = np.empty(0)
+    by_input = np.empty((len(inputs_for_test), 0))
     watch = Watch(settings.noise_degree, settings.random_seed)
     size = len(masks) if complete else min(len(masks), _FIRST_SAMPLES * len(layers))
     while True:
-        known = len(noise)
+        known = by_input.shape[1]
         step = part(progress, known / len(masks), (size - known) / len(masks))
-        noise = np.concatenate([noise, staged.measure(masks[known:size], step)])
+        by_input = np.concatenate([by_input, staged.measure_inputs(masks[known:size], step)], axis=1)
+        noise = by_input.mean(axis=0)
         # The watch flatters: what it lets pass is fitted and judged in full.
         if size == len(masks) or watch.r2(masks[:size], noise) >= settings.noise_r2:
             degree, seed = settings.noise_degree, settings.random_seed
@@ -71,7 +73,16 @@ def fit_noise(
                 break
         size = min(len(masks), int(_GROWTH * size))
     progress(1.0, "noise measured")
-    return fit
+    return replace(fit, inputs=len(by_input), inputs_error=_error_of_mean(by_input))
+
+
+def _error_of_mean(by_input: NDArray[np.float64]) -> float:
+    """Relative standard error of the mean over inputs (input × set): median over sets that make any noise."""
+    mean = by_input.mean(axis=0)
+    noisy = by_input[:, mean > 0]
+    if len(noisy) < 2 or not noisy.size:  # noqa: PLR2004 - no spread of one
+        return 0.0
+    return float(np.median(noisy.std(axis=0, ddof=1) / noisy.mean(axis=0))) / float(np.sqrt(len(noisy)))
 
 
 def draw_masks(layers: int, samples: int, seed: int) -> Masks:

@@ -166,7 +166,11 @@ class StagedNoise:
         self._measure = measure
 
     def measure(self, masks: Masks, progress: Progress = no_progress) -> NDArray[np.float64]:
-        """Noise of each row of ``masks`` (sample × layer).
+        """Noise of each row of ``masks`` (sample × layer): mean over inputs; raises as ``measure_inputs`` does."""
+        return np.asarray(self.measure_inputs(masks, progress).mean(axis=0))
+
+    def measure_inputs(self, masks: Masks, progress: Progress = no_progress) -> NDArray[np.float64]:
+        """Noise on each input of each row of ``masks`` (sample × layer): input × sample.
 
         Raises:
             InvalidArgumentError: the measure does not fit the outputs, or is not 0 for equal ones.
@@ -182,7 +186,7 @@ class StagedNoise:
                     progress((done + 1) / len(rows), f"noise of {len(masks)} sets of int8 layers, input {done + 1}")
             finally:
                 pool.shutdown(cancel_futures=True)
-        return np.asarray(noise.mean(axis=0))
+        return noise
 
     def _row(self, masks: Masks, inputs: Mapping[str, Array]) -> list[float]:
         floating = np.zeros((1, masks.shape[1]), np.bool_)

@@ -210,7 +210,9 @@ def _print_model_profile(profile: "ModelProfile") -> None:
         fit = profile.noise
         out.print(
             f"noise ({profile.settings.noise_measure}) from {fit.samples} sets of int8 layers: R² {fit.r2:.3f}, "
-            f"{fit.confidence:.0%} of unseen sets within {fit.error:.2g}, largest error {fit.residual:.2g}"
+            f"{fit.confidence:.0%} of unseen sets within {fit.error:.2g}, largest error {fit.residual:.2g}; "
+            f"mean over {fit.inputs} inputs"
+            + (f", give or take {fit.inputs_error:.0%} with others like them" if fit.inputs_error else "")
         )
 
 

@@ -86,10 +86,24 @@ def test_measuring_stops_where_unseen_sets_are_predicted():
     errors = np.abs([fit.model.predict(frozenset(names)) for names in sets] - noise)
     assert 1 - (errors**2).sum() / ((noise - noise.mean()) ** 2).sum() > 0.93
     assert fit.confidence == 0.95
+    assert fit.inputs == 4
+    assert 0 < fit.inputs_error < 1
     assert (errors <= fit.error).mean() >= 0.85
     assert 0 < fit.error <= fit.residual
     exact = fit_noise(model, layers, ranges, inputs, replace(settings, noise_samples=60, noise_r2=1.0))
     assert exact.samples == 60
+
+
+def test_the_spread_over_inputs_is_known_from_two_inputs_on():
+    model = shaped(chain_model(4))
+    layers = read_graph(model, "chain", ModelProfilerSettings()).quantizable
+    ranges = calibrate(model, layers, [random_inputs(model, 0)])
+    inputs = [random_inputs(model, seed) for seed in (1, 1, 2)]
+    spreads = [
+        fit_noise(model, layers, ranges, inputs[:count], ModelProfilerSettings()).inputs_error for count in (1, 2, 3)
+    ]
+    assert spreads[:2] == [0, 0]
+    assert spreads[2] > 0
 
 
 def test_outputs_that_are_not_finite_are_refused():
