@@ -80,7 +80,7 @@ def _error_of_mean(by_input: NDArray[np.float64]) -> float:
     """Relative standard error of the mean over inputs (input × set): median over sets that make any noise."""
     mean = by_input.mean(axis=0)
     noisy = by_input[:, mean > 0]
-    if len(noisy) < 2 or not noisy.size:  # noqa: PLR2004 - no spread of one
+    if len(noisy) < 2 or not noisy.size:
         return 0.0
     return float(np.median(noisy.std(axis=0, ddof=1) / noisy.mean(axis=0))) / float(np.sqrt(len(noisy)))
 
