@@ -10,6 +10,7 @@ from importlib import import_module
 
 from core.errors import PartitaError
 from services.runtime.logs import configure_logs
+from services.runtime.metrics import serve_metrics
 from services.runtime.server import Service, serving
 from services.runtime.settings import Settings, read_settings
 
@@ -33,6 +34,8 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     if settings.stop_with_stdin:
         loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_input, stop)
+    if settings.metrics_listen:
+        logger.info("metrics at http://%s/metrics", serve_metrics(settings.metrics_listen))
     async with serving(settings.listen_address, [service(name, settings) for name in settings.services]) as address:
         logger.info("serving %s on %s", ", ".join(settings.services), address)
         # The one line on standard output tells whoever started this process where it listens.

@@ -20,8 +20,8 @@ from services.clients.registry import RegistryClient
 from services.convert import from_link, from_server, to_profiler_settings
 from services.deployer_convert import from_deployment, from_model, from_plan_summary, from_profiles, to_wishes
 from services.runtime.channels import Channels
-from services.runtime.errors import Context
 from services.runtime.events import responses
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.streams import chunks

@@ -13,7 +13,7 @@ from services.clients.inferencer import InferencerClient
 from services.convert import from_component_run
 from services.membership import membership
 from services.runtime.channels import Channels
-from services.runtime.errors import Context
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.streams import TensorsAssembly, tensor_parts

@@ -11,8 +11,8 @@ from services.clients.model_pool import ModelPoolClient
 from services.convert import from_component_run
 from services.membership import membership
 from services.runtime.channels import Channels
-from services.runtime.errors import Context
 from services.runtime.events import responses
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.transfers import TensorSender, receive_tensor

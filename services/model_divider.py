@@ -12,8 +12,8 @@ from model_divider.divide import divide
 from partita.v1 import model_divider_pb2, model_divider_pb2_grpc
 from services.clients.model_pool import ModelPoolClient
 from services.runtime.channels import Channels
-from services.runtime.errors import Context
 from services.runtime.events import responses
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.worker import run_in_process

@@ -8,7 +8,7 @@ from core.document_store import DocumentStore
 from core.errors import InvalidArgumentError
 from model_pool.store import BlobStore
 from partita.v1 import model_pool_pb2, model_pool_pb2_grpc, types_pb2
-from services.runtime.errors import Context
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.streams import BLOB_LIMIT_BYTES, CHUNK_BYTES, ChunkSequence

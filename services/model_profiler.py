@@ -13,8 +13,8 @@ from profilers.model_profiler import profile_model
 from services.clients.model_pool import ModelPoolClient
 from services.convert import to_profiler_settings
 from services.runtime.channels import Channels
-from services.runtime.errors import Context
 from services.runtime.events import responses
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.worker import run_in_process

@@ -8,8 +8,8 @@ from core.problem import Problem
 from optimizer.plan import make_plan
 from partita.v1 import optimizer_pb2, optimizer_pb2_grpc
 from services.convert import solver_options
-from services.runtime.errors import Context
 from services.runtime.events import responses
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.worker import run_in_process

@@ -10,7 +10,7 @@ from registry.changes import Changes
 from registry.membership import Membership
 from registry.network import Network
 from services.convert import from_link, from_server, to_link, to_member, to_state
-from services.runtime.errors import Context
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 

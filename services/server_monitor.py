@@ -19,8 +19,8 @@ from services.link_probe import measure_link, probe
 from services.link_watch import LinkWatch
 from services.membership import membership
 from services.runtime.channels import Channels
-from services.runtime.errors import Context
 from services.runtime.events import Step, events
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.transfers import TensorSender, receive_tensor

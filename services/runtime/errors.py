@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import grpc
 
@@ -24,6 +24,7 @@ from core.errors import (
     ServerUnavailableError,
     TooLargeError,
 )
+from services.runtime.handlers import Behaviour, Context, Handler, wrapped
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,6 @@ _CODES: tuple[tuple[type[PartitaError], grpc.StatusCode], ...] = (
     (InternalError, grpc.StatusCode.INTERNAL),
 )
 
-Handler = Any
-Context = grpc.aio.ServicerContext[Any, Any]
-
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Ends a call whose handler raised with the status, message and type of its exception."""
@@ -63,39 +61,32 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Wrap the handler that would serve the call."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
         method = handler_call_details.method
-        if handler.response_streaming:
-            kind = grpc.stream_stream_rpc_method_handler if handler.request_streaming else _unary_stream
-            inner_stream = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
-            # Written rather than yielded: cancellation then unwinds the handler here and now, not when it is collected.
-            async def stream(request: Any, context: Context) -> None:
+        def unary(behaviour: Behaviour) -> Behaviour:
+            async def call(request: Any, context: Context) -> Any:
                 try:
-                    async with aclosing(inner_stream(request, context)) as responses:
+                    return await behaviour(request, context)
+                except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
+                    await _drain(request)
+                    await _abort(error, context, method)
+
+            return call
+
+        def stream(behaviour: Behaviour) -> Behaviour:
+            # Written rather than yielded: cancellation then unwinds the handler here and now, not when it is collected.
+            async def call(request: Any, context: Context) -> None:
+                try:
+                    async with aclosing(behaviour(request, context)) as responses:
                         async for response in responses:
                             await context.write(response)
                 except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
                     await _drain(request)
                     await _abort(error, context, method)
 
-            return kind(cast("Any", stream), handler.request_deserializer, handler.response_serializer)
-        kind = grpc.stream_unary_rpc_method_handler if handler.request_streaming else _unary_unary
-        inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+            return call
 
-        async def unary(request: Any, context: Context) -> Any:
-            try:
-                return await inner(request, context)
-            except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
-                await _drain(request)
-                await _abort(error, context, method)
-
-        return kind(cast("Any", unary), handler.request_deserializer, handler.response_serializer)
-
-
-_unary_stream: Any = grpc.unary_stream_rpc_method_handler
-_unary_unary: Any = grpc.unary_unary_rpc_method_handler
+        return wrapped(handler, method, unary, stream)
 
 
 async def _drain(request: Any) -> None:

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from core.errors import FailedPreconditionError
 from services.runtime.channels import MESSAGE_LIMIT_BYTES
 from services.runtime.errors import ErrorInterceptor
+from services.runtime.metrics import MetricsInterceptor
 from services.runtime.settings import EmulatedLink
 from services.runtime.shaping import LinkShaper
 
@@ -69,7 +70,7 @@ async def serving(listen: str, services: Sequence[Service]) -> AsyncIterator[str
     Raises:
         FailedPreconditionError: the address cannot be bound.
     """
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=SERVER_OPTIONS)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(), MetricsInterceptor()], options=SERVER_OPTIONS)
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError as error:

@@ -91,6 +91,7 @@ class Settings:
     tensor_limit_bytes: int = _setting(2**30, "largest tensor that is accepted")
     request_limit: int = _setting(64, "FrontEnd: most requests under way at once")
     request_timeout_seconds: float = _setting(60.0, "FrontEnd: deadline of requests that bring none")
+    metrics_listen: str = _setting("", "host:port where Prometheus reads this process's metrics (default: nowhere)")
     stop_with_stdin: bool = _setting(False, "true: stop when standard input closes, as it does when its owner dies")
     log_level: str = _setting("info", "debug, info, warning or error")
     log_format: str = _setting("json", "json or text")

@@ -23,7 +23,8 @@ from core.errors import (
 from partita.v1 import deployer_pb2, deployer_pb2_grpc, model_pool_pb2, model_pool_pb2_grpc, types_pb2
 from services.runtime.calls import reading
 from services.runtime.channels import MESSAGE_LIMIT_BYTES, Channels
-from services.runtime.errors import Context, typed_errors
+from services.runtime.errors import typed_errors
+from services.runtime.handlers import Context
 from services.runtime.server import Binding, serving
 
 CHUNK = model_pool_pb2.PutBlobRequest(chunk=types_pb2.Chunk(data=bytes(2**20)))

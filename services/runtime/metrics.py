@@ -1,0 +1,106 @@
+"""What Prometheus may know of this process: calls, requests and components, and the port where it reads them.
+
+All services of a process share these; labels tell them apart. Names end in their unit, as Prometheus asks.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import grpc
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from core.deployment import ComponentRun
+from core.errors import FailedPreconditionError
+from services.runtime.handlers import Behaviour, Context, Handler, wrapped
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+"""Upper bounds of the histograms' buckets."""
+
+CALLS = Histogram("partita_call_seconds", "gRPC calls by how long they took", ["method"], buckets=SECONDS)
+ERRORS = Counter("partita_errors", "gRPC calls that ended in an error, by its type", ["method", "error"])
+REQUESTS = Histogram("partita_request_seconds", "Answered requests, first input to last output", ["deployment"])
+COMPONENTS = Histogram(
+    "partita_component_seconds",
+    "Components run: queue (inputs complete to start), compute, and transfer of the outputs",
+    ["deployment", "server", "component", "part"],
+    buckets=SECONDS,
+)
+SENT_BYTES = Counter("partita_sent_bytes", "Bytes of tensors sent to other servers", ["target"])
+REQUESTS_UNDER_WAY = Gauge("partita_requests_under_way", "Requests that hold something now", ["service", "server"])
+HELD_BYTES = Gauge("partita_held_bytes", "Bytes of tensors held for requests now", ["service", "server"])
+
+
+class MetricsInterceptor(grpc.aio.ServerInterceptor):
+    """Counts calls, their time and their errors. Inside ``ErrorInterceptor``, where errors still have their types."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wrap the handler that would serve the call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+
+        def unary(behaviour: Behaviour) -> Behaviour:
+            async def call(request: Any, context: Context) -> Any:
+                with _counted(method):
+                    return await behaviour(request, context)
+
+            return call
+
+        def stream(behaviour: Behaviour) -> Behaviour:
+            async def call(request: Any, context: Context) -> AsyncGenerator[Any]:
+                with _counted(method):
+                    async with aclosing(behaviour(request, context)) as responses:
+                        async for response in responses:
+                            yield response
+
+            return call
+
+        return wrapped(handler, method, unary, stream)
+
+
+@contextmanager
+def _counted(method: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        ERRORS.labels(method, type(error).__name__).inc()
+        raise
+    finally:
+        CALLS.labels(method).observe(time.perf_counter() - started)
+
+
+def observe_run(deployment: str, run: ComponentRun) -> None:
+    """Count one component's part in one request."""
+    for part, seconds in (
+        ("queue", run.queue_seconds),
+        ("compute", run.compute_seconds),
+        ("transfer", run.transfer_seconds),
+    ):
+        COMPONENTS.labels(deployment, run.server, str(run.component), part).observe(seconds)
+
+
+def watch(gauge: Gauge, service: str, server: str, value: Callable[[], float]) -> None:
+    """Have ``gauge`` ask ``value`` whenever Prometheus reads it."""
+    gauge.labels(service, server).set_function(value)
+
+
+def serve_metrics(listen: str) -> str:
+    """Let Prometheus read at ``http://host:port/metrics`` from now on; returns ``host:port``, port 0 takes a free one.
+
+    Raises:
+        FailedPreconditionError: the address cannot be bound.
+    """
+    host, _, port = listen.rpartition(":")
+    try:
+        server, _ = start_http_server(int(port), host or "127.0.0.1")
+    except (OSError, ValueError) as error:
+        raise FailedPreconditionError(
+            f"cannot serve metrics on {listen!r} ({error}); choose a free host:port with --metrics-listen"
+        ) from None
+    return f"{host or '127.0.0.1'}:{server.server_port}"
