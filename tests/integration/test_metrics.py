@@ -2,6 +2,8 @@
 
 import asyncio
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -26,15 +28,23 @@ def counted(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
+@asynccontextmanager
+async def pool_channel(directory: Path) -> AsyncIterator[grpc.aio.Channel]:
+    async with (
+        serving("127.0.0.1:0", [model_pool_service(Settings(data_directory=directory))]) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        yield channel
+
+
 async def test_calls_and_their_errors_are_counted(tmp_path: Path) -> None:
     calls = counted("partita_call_seconds_count", method=METHOD)
     errors = counted("partita_errors_total", method=METHOD, error="InvalidArgumentError")
-    async with serving("127.0.0.1:0", [model_pool_service(Settings(data_directory=tmp_path))]) as address:
-        async with grpc.aio.insecure_channel(address) as channel:
-            stub = model_pool_pb2_grpc.ModelPoolStub(channel)
-            await stub.HasBlobs(model_pool_pb2.HasBlobsRequest(sha256=["0" * 64]))
-            with pytest.raises(InvalidArgumentError), typed_errors("the pool"):
-                await stub.HasBlobs(model_pool_pb2.HasBlobsRequest(sha256=["../escape"]))
+    async with pool_channel(tmp_path) as channel:
+        stub = model_pool_pb2_grpc.ModelPoolStub(channel)
+        await stub.HasBlobs(model_pool_pb2.HasBlobsRequest(sha256=["0" * 64]))
+        with pytest.raises(InvalidArgumentError), typed_errors("the pool"):
+            await stub.HasBlobs(model_pool_pb2.HasBlobsRequest(sha256=["../escape"]))
     assert counted("partita_call_seconds_count", method=METHOD) == calls + 2
     assert counted("partita_errors_total", method=METHOD, error="InvalidArgumentError") == errors + 1
 
@@ -62,11 +72,9 @@ async def test_prometheus_reads_components_and_gauges() -> None:
 
 
 async def test_health_can_be_watched(tmp_path: Path) -> None:
-    async with serving("127.0.0.1:0", [model_pool_service(Settings(data_directory=tmp_path))]) as address:
-        async with grpc.aio.insecure_channel(address) as channel:
-            call = health_pb2_grpc.HealthStub(channel).Watch(
-                health_pb2.HealthCheckRequest(service="partita.v1.ModelPool"), timeout=30
-            )
-            seen = await anext(aiter(call))
-            call.cancel()
+    async with pool_channel(tmp_path) as channel:
+        request = health_pb2.HealthCheckRequest(service="partita.v1.ModelPool")
+        call = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=30)
+        seen = await anext(aiter(call))
+        call.cancel()
     assert seen.status == health_pb2.HealthCheckResponse.SERVING
