@@ -2,6 +2,8 @@
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +29,7 @@ ON CONFLICT (kind, key) DO UPDATE SET text = excluded.text
 
 
 class DocumentStore:
-    """Documents in one SQLite file. What ``put`` has returned from is on disk.
+    """Documents in one SQLite file. What ``put``, ``delete`` or ``transaction`` has returned from is on disk.
 
     Calls are short, so they may be made on an event loop; they may also come from any thread.
     """
@@ -39,7 +41,7 @@ class DocumentStore:
             CorruptDataError: the file is not such a store.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             self._connection.executescript(_SETUP)
@@ -48,6 +50,18 @@ class DocumentStore:
             raise CorruptDataError(
                 f"{path} cannot be used as a store of documents ({error}); move it away to begin with an empty one"
             ) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything that is put and deleted inside is kept together, or, where an error leaves it, none of it."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.rollback()
+                raise
 
     def put(self, kind: str, key: str, text: str) -> None:
         """Keep ``text``; one already there is replaced and keeps its place in the order."""

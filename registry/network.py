@@ -44,8 +44,9 @@ class Network:
                     f"link {link.source} → {link.target} has {link.bytes_per_second} bytes/s and takes {link.knots} "
                     "(bytes, seconds); all must be finite"
                 )
-        for link in links:
-            self._store.put(_KIND, f"{link.source} → {link.target}", dumps(link))
+        with self._store.transaction():
+            for link in links:
+                self._store.put(_KIND, f"{link.source} → {link.target}", dumps(link))
         changed = [link for link in links if self._matters(link)]
         self._links.update({(link.source, link.target): link for link in links})
         if changed:

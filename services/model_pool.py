@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
+from core.blob_store import BlobStore
 from core.document_store import DocumentStore
 from core.errors import InvalidArgumentError
-from model_pool.store import BlobStore
 from partita.v1 import model_pool_pb2, model_pool_pb2_grpc, types_pb2
 from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.blob_store import BlobStore
 from core.errors import CorruptDataError, InvalidArgumentError, NotFoundError
-from model_pool.store import BlobStore
 
 DATA = bytes(range(256)) * 5000
 
@@ -118,7 +118,7 @@ def test_hostile_names_are_refused(store: BlobStore, tmp_path: Path, name: str) 
 
 def test_a_kill_leaves_nothing_half_written(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from model_pool.store import BlobStore\n"
+        "import sys; from pathlib import Path; from core.blob_store import BlobStore\n"
         "store = BlobStore(Path(sys.argv[1])); store.put(b'whole')\n"
         "store.begin().write(bytes(10**6)); print('writing', flush=True); sys.stdin.read()"
     )
