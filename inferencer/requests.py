@@ -42,7 +42,7 @@ class Request:
     @property
     def held_bytes(self) -> int:
         """Bytes of the tensors held now."""
-        return sum(future.result().nbytes for future in self._tensors.values() if future.done())
+        return sum(future.result().nbytes for future in tuple(self._tensors.values()) if future.done())
 
 
 class RequestTable:
@@ -93,5 +93,5 @@ class RequestTable:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of all tensors held now."""
-        return sum(request.held_bytes for request in self._open.values())
+        """Bytes of all tensors held now. Any thread may ask."""
+        return sum(request.held_bytes for request in tuple(self._open.values()))

@@ -13,6 +13,7 @@ from services.runtime.logs import configure_logs
 from services.runtime.metrics import serve_metrics
 from services.runtime.server import Service, serving
 from services.runtime.settings import Settings, read_settings
+from services.runtime.tracing import configure_tracing
 
 # ONNX Runtime reports its use to its maker unless told not to before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
         configure_logs(settings.log_level, settings.log_format, settings.server, settings.services)
+        configure_tracing(settings.server, settings.services)
         asyncio.run(run(settings))
     except PartitaError as error:
         sys.stderr.write(f"{error}\n")

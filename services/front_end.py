@@ -14,9 +14,11 @@ from services.convert import from_component_run
 from services.membership import membership
 from services.runtime.channels import Channels
 from services.runtime.handlers import Context
+from services.runtime.metrics import REQUESTS, REQUESTS_UNDER_WAY, watch
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.streams import TensorsAssembly, tensor_parts
+from services.runtime.tracing import request_span
 from services.transfers import TensorSender, receive_tensor
 
 
@@ -32,7 +34,10 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
     ) -> AsyncGenerator[front_end_pb2.InferResponse]:
         version = self._front_end.current(await _deployment(request_iterator))
         inputs = await _inputs(request_iterator, version, self._tensor_limit_bytes)
-        answer = await self._front_end.infer(version, inputs, context.time_remaining())
+        with request_span(context, version.deployment) as span:
+            answer = await self._front_end.infer(version, inputs, context.time_remaining())
+            span.set_attribute("partita.request", answer.key.request_id)
+        REQUESTS.labels(version.deployment).observe(answer.seconds)
         for part in tensor_parts(answer.outputs):
             yield front_end_pb2.InferResponse(tensor=part)
         yield front_end_pb2.InferResponse(report=_report(answer))
@@ -120,6 +125,7 @@ def front_end_service(settings: Settings) -> Service:
         async with Channels() as channels:
             inferencers = Inferencers(channels, TensorSender(channels, binding.shaper(settings.links)))
             front_end = FrontEnd(inferencers, settings.request_limit, settings.request_timeout_seconds)
+            watch(REQUESTS_UNDER_WAY, "front_end", settings.server, lambda: front_end.requests_under_way)
             servicer = FrontEndServicer(front_end, settings.tensor_limit_bytes)
             front_end_pb2_grpc.add_FrontEndServicer_to_server(servicer, binding.server)
             binding.names.append(front_end_pb2.DESCRIPTOR.services_by_name["FrontEnd"].full_name)

@@ -13,8 +13,10 @@ from services.membership import membership
 from services.runtime.channels import Channels
 from services.runtime.events import responses
 from services.runtime.handlers import Context
+from services.runtime.metrics import HELD_BYTES, REQUESTS_UNDER_WAY, observe_run, watch
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
+from services.runtime.tracing import record_run
 from services.transfers import TensorSender, receive_tensor
 
 
@@ -45,6 +47,8 @@ class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
         key = RequestKey(request.deployment, request.version, request.request_id)
         async with aclosing(self._inferencer.run(key)) as runs:
             async for run in runs:
+                observe_run(key.deployment, run)
+                record_run(context, key, run)
                 yield inferencer_pb2.RunResponse(run=from_component_run(run))
 
     async def Transfer(
@@ -64,6 +68,8 @@ def inferencer_service(settings: Settings) -> Service:
             pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
             outlet = TensorSender(channels, binding.shaper(settings.links))
             inferencer = Inferencer(settings.server, settings.runtime, pool, outlet)
+            watch(REQUESTS_UNDER_WAY, "inferencer", settings.server, lambda: len(inferencer.requests))
+            watch(HELD_BYTES, "inferencer", settings.server, lambda: inferencer.requests.held_bytes)
             servicer = InferencerServicer(inferencer, settings.tensor_limit_bytes)
             inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)
             binding.names.append(inferencer_pb2.DESCRIPTOR.services_by_name["Inferencer"].full_name)

@@ -11,6 +11,7 @@ from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
 from services.convert import to_component_run
 from services.runtime.calls import reading
 from services.runtime.errors import typed_errors
+from services.runtime.tracing import outgoing
 
 CALL_TIMEOUT_SECONDS = 10.0
 
@@ -41,6 +42,6 @@ class InferencerClient:
     async def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
         """Have the server do its part in a request; the caller's timeout bounds it."""
         request = inferencer_pb2.RunRequest(deployment=key.deployment, version=key.version, request_id=key.request_id)
-        with typed_errors(self._peer), reading(self._stub.Run(request)) as call:
+        with typed_errors(self._peer), reading(self._stub.Run(request, metadata=outgoing())) as call:
             async for response in call:
                 yield to_component_run(response.run)

@@ -1,0 +1,90 @@
+"""Traces of requests across servers by OpenTelemetry, sent by OTLP where the standard ``OTEL_*`` variables ask for it.
+
+The FrontEnd opens a request's span and passes it on with its calls; each server adds what its components did. Nothing
+is recorded where no endpoint is set.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import propagate, trace
+
+from core.deployment import ComponentRun, RequestKey
+from core.errors import FailedPreconditionError
+from services.runtime.handlers import Context
+
+_TRACER = trace.get_tracer("partita")
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def configure_tracing(server: str, services: tuple[str, ...]) -> None:
+    """Send this process's spans where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says, if it says so.
+
+    Raises:
+        FailedPreconditionError: an endpoint is set, but the SDK is not installed.
+    """
+    endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
+    if not endpoint:
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise FailedPreconditionError(
+            f"traces are to go to {endpoint}, but {error.name} is missing; pip install 'partita[traces]'"
+        ) from None
+    resource = Resource.create(
+        {"service.name": "partita", "service.instance.id": server, "partita.services": list(services)}
+    )
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+@contextmanager
+def request_span(context: Context, deployment: str) -> Iterator[trace.Span]:
+    """The span of a request that came with ``context``: a child of the caller's, where that sent one along."""
+    with _TRACER.start_as_current_span(
+        "infer", propagate.extract(_carried(context)), attributes={"partita.deployment": deployment}
+    ) as span:
+        yield span
+
+
+def outgoing() -> tuple[tuple[str, str], ...]:
+    """Metadata of a call that belongs to the current span."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return tuple(carrier.items())
+
+
+def record_run(context: Context, key: RequestKey, run: ComponentRun) -> None:
+    """Add the spans of a component whose outputs have just arrived to the span that ``context`` came with."""
+    parent = propagate.extract(_carried(context))
+    if not trace.get_current_span(parent).get_span_context().is_valid:
+        return
+    end = time.time_ns()
+    parts = (("queue", run.queue_seconds), ("compute", run.compute_seconds), ("transfer", run.transfer_seconds))
+    start = end - _nanoseconds(sum(seconds for _, seconds in parts))
+    attributes: dict[str, str | int] = {
+        "partita.server": run.server,
+        "partita.component": run.component,
+        "partita.request": key.request_id,
+    }
+    whole = _TRACER.start_span(f"component {run.component}", parent, attributes=attributes, start_time=start)
+    inside = trace.set_span_in_context(whole)
+    for name, seconds in parts:
+        _TRACER.start_span(name, inside, start_time=start).end(start + _nanoseconds(seconds))
+        start += _nanoseconds(seconds)
+    whole.end(end)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _carried(context: Context) -> Mapping[str, str]:
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
