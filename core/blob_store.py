@@ -5,11 +5,13 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import CorruptDataError, InvalidArgumentError, NotFoundError
 
 _TEMPORARY = "incoming-"
+_DAMAGED = ".corrupt"
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -129,8 +131,30 @@ class BlobStore:
                 content.update(piece)
                 yield piece
         if content.hexdigest() != sha256:
-            path.replace(path.with_suffix(".corrupt"))
+            path.replace(path.with_suffix(_DAMAGED))
             raise CorruptDataError(f"blob {sha256} is damaged on disk and was set aside; put it again")
+
+    def touch(self, sha256: str) -> None:
+        """Note that a blob was used now; nothing happens where there is none."""
+        with suppress(FileNotFoundError):
+            os.utime(self._path(sha256))
+
+    def shrink(self, limit_bytes: int) -> None:
+        """Drop blobs until those left have at most ``limit_bytes``: damaged ones, then those used longest ago."""
+        found = []
+        for path in self._directory.iterdir():
+            if path.suffix == _DAMAGED:
+                path.unlink(missing_ok=True)
+            elif _NAME.fullmatch(path.name):
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    found.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= limit_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
 
     def _path(self, sha256: str) -> Path:
         if not _NAME.fullmatch(sha256):

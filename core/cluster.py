@@ -44,6 +44,7 @@ class ServerRecord:
         state: as its monitor last reported; ``None`` before that.
         public_front_end_address: where clients outside the cluster's network reach its FrontEnd; empty
             where it is the same address.
+        instances: service → identity of its process; another one means that it was started anew.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ServerRecord:
     services: Mapping[str, str] = field(default_factory=dict)
     state: ServerState | None = None
     public_front_end_address: str = ""
+    instances: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,7 @@ def _record(name: str, leases: list[_Lease]) -> ServerRecord:
         services={member.service: member.address for member in sorted(members, key=lambda member: member.service)},
         state=next((lease.state for lease in leases if lease.state is not None), None),
         public_front_end_address=next((m.public_address for m in members if m.service == "front_end"), ""),
+        instances={member.service: member.instance for member in members},
     )
 
 

@@ -118,6 +118,7 @@ def to_server(message: types_pb2.Server) -> ServerRecord:
         services=dict(message.services),
         state=to_state(message.state) if message.HasField("state") else None,
         public_front_end_address=message.public_front_end_address,
+        instances=dict(message.instances),
     )
 
 
@@ -129,6 +130,7 @@ def from_server(server: ServerRecord) -> types_pb2.Server:
         services=server.services,
         state=None if server.state is None else from_state(server.state),
         public_front_end_address=server.public_front_end_address,
+        instances=server.instances,
     )
 
 
