@@ -165,7 +165,8 @@ async def embedded_cluster(
         control = [f"--registry={cluster.address}", f"--model-pool={cluster.address}", "--listen=127.0.0.1:0"]
         async with asyncio.TaskGroup() as starting:
             for server in servers:
-                starting.create_task(cluster.start(server.name, "node", *control, *server.flags()))
+                state = f"--data-directory={directory / server.name}"
+                starting.create_task(cluster.start(server.name, "node", *control, state, *server.flags()))
         await _all_registered(cluster, {server.name for server in servers})
         yield cluster
 

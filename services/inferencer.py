@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from urllib.parse import quote
 
 from core.deployment import DeploymentVersion, RequestKey
 from core.documents import loads
+from inferencer.blob_cache import BlobCache
 from inferencer.inferencer import Inferencer
 from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
 from services.clients.model_pool import ModelPoolClient
@@ -67,7 +69,10 @@ def inferencer_service(settings: Settings) -> Service:
         async with Channels() as channels:
             pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
             outlet = TensorSender(channels, binding.shaper(settings.links))
-            inferencer = Inferencer(settings.server, settings.runtime, pool, outlet)
+            # Servers may share a machine, and then this directory's parent.
+            directory = settings.data_directory / f"components-{quote(settings.server, safe='')}"
+            components = BlobCache(pool, directory, settings.cache_bytes)
+            inferencer = Inferencer(settings.server, settings.runtime, components, outlet)
             watch(REQUESTS_UNDER_WAY, "inferencer", settings.server, lambda: len(inferencer.requests))
             watch(HELD_BYTES, "inferencer", settings.server, lambda: inferencer.requests.held_bytes)
             servicer = InferencerServicer(inferencer, settings.tensor_limit_bytes)

@@ -66,7 +66,7 @@ class Settings:
     listen: str = _setting("", "host:port to serve on; port 0 takes a free one (default 127.0.0.1 and the usual port)")
     advertise: str = _setting("", "host:port under which other services reach this process (default: where it listens)")
     public_address: str = _setting("", "host:port under which clients reach this FrontEnd, where it differs")
-    data_directory: Path = _setting(Path("partita-data"), "where Deployer, ModelPool and Registry keep their state")  # noqa: RUF009 - immutable
+    data_directory: Path = _setting(Path("partita-data"), "where services keep state and servers their components")  # noqa: RUF009 - immutable
     registry: str = _setting("", "address of the Registry (default: this process, or 127.0.0.1 and its port)")
     model_pool: str = _setting("", "address of the ModelPool")
     model_profiler: str = _setting("", "address of the ModelProfiler")
@@ -89,6 +89,7 @@ class Settings:
     lease_seconds: float = _setting(6.0, "Registry: a service that is silent for this long is gone")
     model_limit_bytes: int = _setting(2**31 - 1, "largest model that is accepted")
     tensor_limit_bytes: int = _setting(2**30, "largest tensor that is accepted")
+    cache_bytes: int = _setting(8 * 2**30, "Inferencer: most bytes of components kept on disk, for restarts")
     request_limit: int = _setting(64, "FrontEnd: most requests under way at once")
     request_timeout_seconds: float = _setting(60.0, "FrontEnd: deadline of requests that bring none")
     metrics_listen: str = _setting("", "host:port where Prometheus reads this process's metrics (default: nowhere)")
