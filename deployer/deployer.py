@@ -84,6 +84,7 @@ class Deployer:
             outputs=admitted.outputs,
             samples_hash=await self._pool.put_blob(pack_samples(samples)) if samples else "",
             sample_count=len(samples),
+            metadata=admitted.metadata,
         )
         self.records.keep_model(record)
         progress(1.0, "loaded")
@@ -176,6 +177,7 @@ class Deployer:
             new = DeploymentRecord(
                 name=deployment,
                 model=record.model.name,
+                metadata=record.model.metadata,
                 state="active",
                 version=version,
                 public_front_end_address=servers[device].public_front_end_address or version.front_end_address,

@@ -40,6 +40,7 @@ class FakeAdmittedModel:
     data: bytes
     inputs: tuple[TensorSpec, ...] = (INPUT,)
     outputs: tuple[TensorSpec, ...] = (OUTPUT,)
+    metadata: Mapping[str, str] = field(default_factory=lambda: {"task": "detect"})
 
 
 def server(name: str, role: str = "edge", fingerprint: str = "", machine: str = "") -> ServerRecord:

@@ -27,6 +27,10 @@ class AdmittedModel(Protocol):
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Its outputs."""
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the file says of itself."""
+
 
 Admission = Callable[[bytes, Mapping[str, tuple[int, ...]], Progress], Awaitable[AdmittedModel]]
 """Checks and normalises an ONNX file with the given input shapes; typed errors for what cannot be run."""

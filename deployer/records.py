@@ -1,8 +1,8 @@
 """What the Deployer remembers, and where: models, plans and deployments survive its crash."""
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.deployment import DeploymentVersion
@@ -26,6 +26,7 @@ class ModelRecord:
         samples_hash: SHA-256 of its calibration samples in the pool; empty where none were given.
         sample_count: how many there are.
         settings: profiler settings used last; planning takes them where it is given none.
+        metadata: what the file says of itself.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelRecord:
     samples_hash: str
     sample_count: int
     settings: ModelProfilerSettings | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class DeploymentRecord:
     state: Literal["active", "undeployed"]
     version: DeploymentVersion
     public_front_end_address: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Records:

@@ -20,6 +20,9 @@ from model_pool.normalization import bodies, normalize
 SIZE_LIMIT_BYTES = 2 * 1024**3 - 1
 """The largest ONNX file without external data: the limit of its encoding."""
 
+METADATA_LIMIT = 2**20
+"""Most characters of metadata."""
+
 _Graph: TypeAlias = onnx.GraphProto | onnx.FunctionProto
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -29,11 +32,12 @@ _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 @dataclass(frozen=True)
 class AdmittedModel:
-    """A checked, normalised model: the ONNX file's bytes and the signature they have."""
+    """A checked, normalised model: the ONNX file's bytes, the signature they have, and what the file says of itself."""
 
     data: bytes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
 
 
 def admit(
@@ -63,6 +67,7 @@ def admit(
         raise InvalidModelError("the bytes are not an ONNX model (no graph in them); give the whole .onnx file")
     with _refusing("the model breaks the ONNX rules; export it again"):
         _check_names(parsed)
+        _check_metadata(parsed)
         _check_self_contained(parsed)
         _check_operators(parsed)
         onnx.checker.check_model(parsed, full_check=True)
@@ -80,7 +85,8 @@ def admit(
         options.intra_op_num_threads = 1
         ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     progress(1.0, "checked")
-    return AdmittedModel(data, _signature(normalized.graph.input), _signature(normalized.graph.output))
+    metadata = {entry.key: entry.value for entry in normalized.metadata_props}
+    return AdmittedModel(data, _signature(normalized.graph.input), _signature(normalized.graph.output), metadata)
 
 
 @contextmanager
@@ -114,6 +120,19 @@ def _check_names(model: onnx.ModelProto) -> None:
     for name in names:
         if not isinstance(name, str):
             raise InvalidModelError(f"the name {name!r} in the model is not UTF-8; the file is damaged, give it anew")
+
+
+def _check_metadata(model: onnx.ModelProto) -> None:
+    """Refuse metadata that could not go where the model's signature goes."""
+    texts = [text for entry in model.metadata_props for text in (entry.key, entry.value)]
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidModelError("the model's metadata is not UTF-8; remove it (del model.metadata_props[:])")
+    size = sum(map(len, texts))
+    if size > METADATA_LIMIT:
+        raise InvalidModelError(
+            f"the model's metadata has {size} characters, at most {METADATA_LIMIT} are taken; "
+            "remove what is not needed from model.metadata_props"
+        )
 
 
 def _check_self_contained(model: onnx.ModelProto) -> None:

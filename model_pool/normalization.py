@@ -30,7 +30,7 @@ def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
     """Bring a valid model with fixed input shapes into the form in which Partita keeps models.
 
     Local functions are inlined, constants folded, every tensor gets its dtype and fixed shape, every layer a unique
-    name, and every layer depends on an input. Names and order of inputs and outputs stay.
+    name, and every layer depends on an input. Names and order of inputs and outputs stay, as does the file's metadata.
 
     Raises:
         InvalidModelError: a tensor's shape depends on values, an output on no input, or there is no layer.
@@ -44,7 +44,10 @@ def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
     slimmed.graph.input.extend(inputs)
     folded = _fold(slimmed)
     _name_layers(folded)
-    return _with_shapes(folded)
+    shaped = _with_shapes(folded)
+    del shaped.metadata_props[:]
+    shaped.metadata_props.extend(model.metadata_props)
+    return shaped
 
 
 def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -23,6 +23,7 @@ class Model:
         inputs: what it takes.
         outputs: what it gives.
         samples: how many calibration samples came with it.
+        metadata: what the ONNX file says of itself (``metadata_props``).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Model:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     samples: int
+    metadata: Mapping[str, str]
 
     @property
     def reference(self) -> str:
@@ -88,6 +90,7 @@ class DeploymentInfo:
         outputs: what an answer gives.
         front_end_address: ``host:port`` that answers requests.
         detail: components, servers and routes.
+        metadata: what the model's ONNX file says of itself (``metadata_props``).
     """
 
     name: str
@@ -99,6 +102,7 @@ class DeploymentInfo:
     outputs: tuple[TensorSpec, ...]
     front_end_address: str
     detail: DeploymentVersion
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ def to_model(message: deployer_pb2.Model) -> Model:
         inputs=tuple(map(to_spec, message.inputs)),
         outputs=tuple(map(to_spec, message.outputs)),
         samples=message.samples,
+        metadata=dict(message.metadata),
     )
 
 
@@ -168,6 +173,7 @@ def to_deployment_info(message: deployer_pb2.Deployment) -> DeploymentInfo:
         outputs=tuple(map(to_spec, message.outputs)),
         front_end_address=message.front_end_address,
         detail=loads(message.detail, DeploymentVersion),
+        metadata=dict(message.metadata),
     )
 
 

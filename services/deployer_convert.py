@@ -19,6 +19,7 @@ def from_model(record: ModelRecord) -> deployer_pb2.Model:
         inputs=map(from_spec, record.inputs),
         outputs=map(from_spec, record.outputs),
         samples=record.sample_count,
+        metadata=record.metadata,
     )
 
 
@@ -64,6 +65,7 @@ def from_deployment(record: DeploymentRecord) -> deployer_pb2.Deployment:
         outputs=map(from_spec, record.version.division.outputs),
         front_end_address=record.public_front_end_address,
         detail=dumps(record.version),
+        metadata=record.metadata,
     )
 
 

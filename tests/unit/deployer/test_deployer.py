@@ -164,6 +164,13 @@ async def test_wishes_that_do_not_fit_are_named(
     assert system.deployer.records.plans() == []
 
 
+async def test_a_deployment_knows_what_its_models_file_says_of_itself(system: System) -> None:
+    deployment = await system.deployer.deploy(await system.planned(), "", no_progress)
+    system.restart()
+    kept = system.deployer.records.deployment("m")
+    assert deployment.metadata == kept.metadata == system.deployer.records.model("m").metadata == {"task": "detect"}
+
+
 async def test_infeasible_plans_are_kept_but_not_deployed(system: System) -> None:
     plan_id = await system.planned(limits=Limits(device_energy_joules=0))
     assert system.deployer.records.plan(plan_id).plan.status == "infeasible"

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper, parser
 from core.errors import InvalidModelError, TooLargeError
 from core.graph import GENERATOR, RECEIVER
 from core.tensors import TensorSpec
-from model_pool.admission import admit
+from model_pool.admission import METADATA_LIMIT, admit
 from tests.unit.models import SMALL_MODELS, Builder, branching_model, chain_model, random_inputs, residual_model
 from tests.unit.plans import run
 
@@ -285,3 +285,27 @@ def test_nothing_is_printed_and_progress_ends_at_one(capfd):
     assert told == sorted(told)
     assert told[-1] == 1
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_file_says_of_itself_is_kept() -> None:
+    model = chain_model()
+    helper.set_model_props(model, {"task": "detect", "names": "{0: 'person', 1: 'bicycle'}"})
+    result = admit(model.SerializeToString(), {})
+    again = admit(result.data, {})
+    kept = {entry.key: entry.value for entry in onnx.load_model_from_string(result.data).metadata_props}
+    assert result.metadata == again.metadata == kept == {"task": "detect", "names": "{0: 'person', 1: 'bicycle'}"}
+    assert again.data == result.data
+
+
+def test_metadata_that_would_not_fit_a_message_is_refused() -> None:
+    model = chain_model()
+    helper.set_model_props(model, {"names": "x" * METADATA_LIMIT})
+    with pytest.raises(InvalidModelError, match="metadata has 1048581 characters"):
+        admit(model.SerializeToString(), {})
+
+
+def test_metadata_in_no_known_encoding_is_refused() -> None:
+    model = chain_model()
+    helper.set_model_props(model, {"names": "person"})
+    with pytest.raises(InvalidModelError, match="not UTF-8"):
+        admit(model.SerializeToString().replace(b"person", b"pers\xffn"), {})
