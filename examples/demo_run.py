@@ -63,7 +63,7 @@ async def _demonstrate(client: aio.Client) -> None:
     with progress_bar("plan") as progress:
         plan = await client.plan(model, progress=progress, **WISHES, **privacy_rule(first))
     problem = await client.problem(plan.id or "")
-    out.print(plan_view(plan))
+    out.print(plan_view(plan, problem))
 
     _step("Deploying: quantising, cutting, and warming the parts on their servers")
     with progress_bar("deploy") as progress:

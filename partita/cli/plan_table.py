@@ -7,8 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from core.plan import ParallelPrediction, Plan
+from core.problem import Problem
 from partita import units
 from partita.cli.output import table
+from partita.explanation import explain
 
 GOALS = {
     "latency-sum": "all computing and sending added up",
@@ -18,8 +20,11 @@ GOALS = {
 """What each goal weighs, in words."""
 
 
-def plan_view(plan: Plan) -> RenderableType:
-    """Servers with their layers, what the plan promises, how good it is, and simpler plans beside it."""
+def plan_view(plan: Plan, problem: Problem | None = None) -> RenderableType:
+    """Servers with their layers, what the plan promises, how good it is, and simpler plans beside it.
+
+    With the problem that it solves, also why it is as it is.
+    """
     name = f"plan {plan.id} for {plan.model}" if plan.id else f"plan for {plan.model}"
     if plan.status == "infeasible":
         return Text(f"{name}: infeasible: {plan.reason}")
@@ -27,7 +32,9 @@ def plan_view(plan: Plan) -> RenderableType:
     if plan.advice is not None:
         lines.append(Text(f"advice: {plan.advice}"))
     lines += [Text(f"note: {note}") for note in plan.notes]
-    return Group(*lines, Text(), server_table(plan), Text(), _promises(plan))
+    reasons = explain(plan, problem) if problem is not None else ()
+    told = [Text(), *map(Text, reasons)] if reasons else []
+    return Group(*lines, Text(), server_table(plan), Text(), _promises(plan), *told)
 
 
 def quality(plan: Plan) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.plan import Plan
     from core.problem import Problem
 
-plans_app = typer.Typer(help="List plans, or show one.", invoke_without_command=True)
+plans_app = typer.Typer(help="List plans, show one, or compare two.", invoke_without_command=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -94,7 +94,7 @@ def plan(
     )
     with connect(address) as client, progress_bar("plan") as progress:
         made = client.plan(model, progress=progress, **options)
-        problem = client.problem(made.id) if picture is not None and made.id else None
+        problem = client.problem(made.id) if made.id else None
     finish(made, problem, output, picture, as_json)
 
 
@@ -136,10 +136,33 @@ def show(
 
     with connect(address) as client:
         found = client.plan_by_id(plan_id)
-        solved = client.problem(plan_id) if problem is not None or picture is not None else None
+        solved = client.problem(plan_id)
     if problem is not None:
         write_json(solved, problem)
     show_plan(found, solved, None, picture, as_json)
+
+
+@plans_app.command("diff")
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="A plan's id, or a plan file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one of the same model.")],
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Show what moves from plan A to plan B."""
+    from partita.cli.plan_difference import plan_difference
+
+    out.print(plan_difference(_find(first, address), _find(second, address)))
+
+
+def _find(text: str, address: str) -> "Plan":
+    from core.documents import loads
+    from core.plan import Plan
+    from partita.client import connect
+
+    if text.endswith(".json"):
+        return loads(Path(text).read_text(encoding="utf-8"), Plan)
+    with connect(address) as client:
+        return client.plan_by_id(text)
 
 
 def _list(model: str, address: str, as_json: bool) -> None:
@@ -198,4 +221,4 @@ def show_plan(
     if as_json:
         print_json(plan)
     else:
-        out.print(plan_view(plan))
+        out.print(plan_view(plan, problem))

@@ -202,6 +202,7 @@ def test_the_command_line_goes_the_whole_way(address: str, tmp_path: Path) -> No
     problem = tmp_path / "problem.json"
     assert plan.id in ok("plans", "show", plan.id, "--problem", problem, "--picture", picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "every layer stays where it is" in ok("plans", "diff", plan.id, plan.id)
     assert loads(problem.read_text(), Problem).device == "device"
     replayed = loads(ok("optimize", problem, "--json"), Plan)
     assert replayed.objective == pytest.approx(plan.objective, abs=1e-6)
