@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.plan import ParallelPrediction
 from core.tensors import TensorSpec
 
 FRONT_END = -1
@@ -68,6 +69,7 @@ class DeploymentVersion:
         device: name of the server whose FrontEnd answers.
         addresses: server → ``host:port`` of the Inferencer of every server that takes part.
         front_end_address: ``host:port`` of the device's FrontEnd.
+        parallel: the plan's prediction, from which the FrontEnd knows how many requests fill the pipeline.
     """
 
     deployment: str
@@ -77,6 +79,7 @@ class DeploymentVersion:
     device: str
     addresses: Mapping[str, str]
     front_end_address: str
+    parallel: ParallelPrediction | None = None
 
 
 @dataclass(frozen=True)

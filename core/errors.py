@@ -42,7 +42,15 @@ class TooLargeError(PartitaError):
 
 
 class BusyError(PartitaError):
-    """A queue or table is full; trying again later is the remedy."""
+    """A queue or table is full; trying again later is the remedy.
+
+    Attributes:
+        retry_after_seconds: when to try again, where that is known.
+    """
+
+    def __init__(self, message: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class CorruptDataError(PartitaError):

@@ -1,76 +1,89 @@
-"""Sends a request's inputs into the current version's plan and waits for its outputs."""
+"""A request's way: its turn, its inputs into the current version's plan, its answer, and another try where needed."""
 
 import asyncio
-import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from core.concurrency import root_cause
-from core.deployment import FRONT_END, ComponentRun, DeploymentVersion, RequestKey
+from core.deployment import DeploymentVersion, RequestKey
 from core.errors import (
-    BusyError,
     DeadlineExceededError,
-    InvalidTensorError,
+    InvalidArgumentError,
     NotFoundError,
-    RequestCancelledError,
+    PartitaError,
+    ServerUnavailableError,
 )
 from core.tensors import Array, TensorSpec, check_inputs
+from frontend.attempts import Answer, Attempts, Inferencers
+from frontend.concurrency_limit import ConcurrencyLimit
+from frontend.fair_queue import FairQueue
+from frontend.retries import Retries
+from frontend.single_flight import SingleFlight
+
+REPLY_SECONDS = 0.1
+"""How long before its deadline, at most, a request is given up, so that the error still reaches the caller."""
+
+ID_CHARACTERS = 200
+"""Longest request id."""
+
+ReadInputs = Callable[[], Awaitable[Mapping[str, Array]]]
 
 
-class Inferencers(Protocol):
-    """The servers that take part in requests."""
+@dataclass
+class _State:
+    """How far a request is, for the error that it may end in; ``None``: it waits for its turn."""
 
-    def run(self, server: str, address: str, key: RequestKey) -> AsyncGenerator[ComponentRun]:
-        """Have a server do its part in a request; closing the iterator ends it there."""
-
-    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
-        """Send a model input to a server; returns when it has arrived."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A request's outputs and what happened to it.
-
-    Attributes:
-        outputs: model output name → array.
-        seconds: from the first input's sending to the last output's arrival.
-        runs: one entry per component.
-    """
-
-    key: RequestKey
-    outputs: Mapping[str, Array]
-    seconds: float
-    runs: tuple[ComponentRun, ...]
+    not_done: set[str] | None = None
+    failure: PartitaError | None = None
 
 
 class FrontEnd:
     """The deployments that this device answers for, and the requests under way."""
 
-    def __init__(self, inferencers: Inferencers, request_limit: int, request_timeout_seconds: float) -> None:
-        self._inferencers = inferencers
+    def __init__(
+        self,
+        inferencers: Inferencers,
+        request_limit: int,
+        request_timeout_seconds: float,
+        queue_limit: int = 64,
+        retry_seconds: float = 10.0,
+    ) -> None:
+        """Begin without deployments.
+
+        Args:
+            inferencers: the servers.
+            request_limit: most requests in flight at once, of all deployments.
+            request_timeout_seconds: deadline of requests that bring none.
+            queue_limit: most requests that wait for their turn, at least one.
+            retry_seconds: how long a request waits for a server that is gone.
+        """
+        self._attempts = Attempts(inferencers)
         self._request_limit = request_limit
         self._request_timeout_seconds = request_timeout_seconds
+        self._queue = FairQueue(request_limit, max(1, queue_limit))
+        self._retries = Retries(retry_seconds)
+        self._flights: SingleFlight[Answer] = SingleFlight()
         self._current: dict[str, DeploymentVersion] = {}
-        self._under_way: Counter[tuple[str, int]] = Counter()
-        self._outputs: dict[RequestKey, dict[str, asyncio.Future[Array]]] = {}
-        self._specs: dict[RequestKey, tuple[TensorSpec, ...]] = {}
-        self._ended = asyncio.Condition()
 
     def activate(self, version: DeploymentVersion) -> None:
-        """Give new requests to this version; those under way finish on theirs."""
+        """Give new requests to this version; those under way finish on theirs.
+
+        The version in force may come again, with other addresses for example.
+        """
+        known = self._current.get(version.deployment)
         self._current[version.deployment] = version
+        if known is not None and known.version == version.version:
+            return
+        self._queue.open(version.deployment, ConcurrencyLimit(_depth(version), self._request_limit))
 
     def deactivate(self, deployment: str) -> None:
         """Take no more requests for a deployment."""
         self._current.pop(deployment, None)
+        self._queue.close(deployment)
 
     async def drain(self, deployment: str, version: int) -> None:
         """Wait until no request of a version is under way."""
-        async with self._ended:
-            await self._ended.wait_for(lambda: not self._under_way[deployment, version])
+        await self._attempts.drain(deployment, version)
 
     def current(self, deployment: str) -> DeploymentVersion:
         """The version in force.
@@ -84,99 +97,98 @@ class FrontEnd:
             raise NotFoundError(f"no deployment {deployment!r} is active on this device; active: {known}")
         return version
 
-    async def infer(self, version: DeploymentVersion, inputs: Mapping[str, Array], seconds: float | None) -> Answer:
-        """Run one request through a version's plan.
+    async def infer(self, deployment: str, read: ReadInputs, seconds: float | None, request_id: str = "") -> Answer:
+        """Answer one request, when its turn comes.
+
+        A request whose id is under way already joins that one: its inputs are not read, and it gets the same answer
+        or error. Once that has ended, its id means nothing any more: the request runs again.
 
         Args:
-            version: from ``current``.
-            inputs: model input name → array.
+            deployment: its name.
+            read: reads the inputs, model input name → array; called once the request has a place in the queue.
             seconds: time until the deadline; ``None`` takes the default.
+            request_id: names the request if its caller may send it again; else empty.
 
         Raises:
+            InvalidArgumentError: the id is too long or not printable.
             InvalidTensorError: the inputs do not fit the model.
-            BusyError: too many requests are under way.
+            NotFoundError: there is no such deployment.
+            BusyError: too many requests wait.
             DeadlineExceededError: the answer was not complete in time; the message names the servers not done.
-            ServerUnavailableError: a server that the plan needs cannot be reached.
+            ServerUnavailableError: a server that the plan needs is gone and did not come back.
         """
-        check_inputs(version.division.inputs, inputs)
-        if len(self._outputs) >= self._request_limit:
-            raise BusyError(f"{len(self._outputs)} requests are under way, the limit; try again when some have ended")
-        key = RequestKey(version.deployment, version.version, uuid.uuid4().hex)
-        loop = asyncio.get_running_loop()
-        self._outputs[key] = {spec.name: loop.create_future() for spec in version.division.outputs}
-        self._specs[key] = version.division.outputs
-        self._under_way[key.deployment, key.version] += 1
-        waiting_for = set(version.addresses)
+        if len(request_id) > ID_CHARACTERS or not request_id.isprintable():
+            raise InvalidArgumentError(
+                f"request id {request_id[:ID_CHARACTERS]!r}: give a printable one of at most {ID_CHARACTERS} characters"
+            )
+        self.current(deployment)
+        name = request_id or uuid.uuid4().hex
         allowed = self._request_timeout_seconds if seconds is None else seconds
+        state = _State()
         try:
-            async with asyncio.timeout(allowed):
-                return await self._run(version, key, inputs, waiting_for)
+            async with asyncio.timeout(allowed - min(REPLY_SECONDS, allowed / 10)) as limit:
+                deadline = limit.when() or 0.0
+                return await self._flights.run(
+                    (deployment, name), lambda: self._in_turn(deployment, name, read, deadline, state)
+                )
         except TimeoutError:
-            raise DeadlineExceededError(
-                f"no answer from {version.deployment!r} within {allowed:.3g} s; "
-                f"not done: {', '.join(sorted(waiting_for)) or 'none'}; allow more time or check these servers"
-            ) from None
-        except BaseExceptionGroup as group:
-            raise root_cause(group) from group
-        finally:
-            del self._outputs[key], self._specs[key]
-            self._under_way[key.deployment, key.version] -= 1
-            async with self._ended:
-                self._ended.notify_all()
+            raise _late(deployment, allowed, state) from None
 
-    async def _run(
-        self, version: DeploymentVersion, key: RequestKey, inputs: Mapping[str, Array], waiting_for: set[str]
-    ) -> Answer:
-        runs: list[ComponentRun] = []
-        start = time.perf_counter()
-        servers = {component.id: component.server for component in version.division.components}
+    async def _in_turn(self, deployment: str, name: str, read: ReadInputs, deadline: float, state: _State) -> Answer:
+        async with self._queue.place(deployment) as place:
+            inputs = await read()
+            check_inputs(self.current(deployment).division.inputs, inputs)
+            await place.wait()
 
-        async def take_part(server: str, address: str) -> None:
-            runs.extend([run async for run in self._inferencers.run(server, address, key)])
-            waiting_for.discard(server)
+            async def attempt() -> Answer:
+                # By now there may be a newer version, perhaps because a server of the last one is gone.
+                version = self.current(deployment)
+                check_inputs(version.division.inputs, inputs)
+                key = RequestKey(deployment, version.version, f"{name}.{uuid.uuid4().hex[:8]}")
+                seconds = deadline - asyncio.get_running_loop().time()
+                state.not_done = set()
+                return await self._attempts.run(version, key, inputs, seconds, state.not_done)
 
-        async def collect() -> tuple[dict[str, Array], float]:
-            outputs = {name: await future for name, future in self._outputs[key].items()}
-            return outputs, time.perf_counter() - start
+            def failed(failure: PartitaError) -> None:
+                state.failure = failure
+                # Where the deployment has ended there is no use in another try.
+                self.current(deployment)
 
-        async with asyncio.TaskGroup() as group:
-            for server, address in version.addresses.items():
-                group.create_task(take_part(server, address))
-            for name, targets in version.division.input_routes.items():
-                if FRONT_END in targets:
-                    self.deliver(key, name, inputs[name])
-                for server in dict.fromkeys(servers[target] for target in targets if target != FRONT_END):
-                    address = version.addresses[server]
-                    group.create_task(self._inferencers.to_inferencer(server, address, key, name, inputs[name]))
-            collected = group.create_task(collect())
-        outputs, seconds = collected.result()
-        return Answer(key, outputs, seconds, tuple(sorted(runs, key=lambda run: run.component)))
+            answer = await self._retries.until_answered(attempt, failed)
+            place.answered()
+            return answer
 
     def expected(self, key: RequestKey, spec: TensorSpec) -> None:
-        """Refuse a tensor that is not an output of an open request.
-
-        Raises:
-            RequestCancelledError: the request has ended.
-            InvalidTensorError: name, dtype or shape differ from the model's outputs.
-        """
-        if key not in self._specs:
-            raise RequestCancelledError(f"request {key.request_id} has ended")
-        if spec not in self._specs[key]:
-            raise InvalidTensorError(f"{spec} is not an output of {key.deployment!r}: {list(self._specs[key])}")
+        """Refuse a tensor that is not an output of an open request; see ``Attempts.expected``."""
+        self._attempts.expected(key, spec)
 
     def deliver(self, key: RequestKey, name: str, array: Array) -> None:
-        """Take a model output; one that came before is ignored.
-
-        Raises:
-            RequestCancelledError: the request has ended.
-        """
-        if key not in self._outputs:
-            raise RequestCancelledError(f"request {key.request_id} has ended")
-        future = self._outputs[key][name]
-        if not future.done():
-            future.set_result(array)
+        """Take a model output; see ``Attempts.deliver``."""
+        self._attempts.deliver(key, name, array)
 
     @property
     def requests_under_way(self) -> int:
-        """How many requests are open."""
-        return len(self._outputs)
+        """How many requests are open, those that wait included."""
+        return len(self._flights)
+
+
+def _depth(version: DeploymentVersion) -> float:
+    """Requests that fill the pipeline by the plan's prediction; without one, a request for each server."""
+    predicted = version.parallel
+    if predicted is None or predicted.seconds_per_request <= 0:
+        return float(len(version.addresses))
+    return predicted.latency_seconds / predicted.seconds_per_request
+
+
+def _late(deployment: str, allowed: float, state: _State) -> PartitaError:
+    if state.failure is not None:
+        return ServerUnavailableError(f"{state.failure}; no answer from {deployment!r} within {allowed:.3g} s")
+    if state.not_done is None:
+        return DeadlineExceededError(
+            f"a request to {deployment!r} did not come to its turn within {allowed:.3g} s; "
+            "allow more time, or send fewer at once"
+        )
+    return DeadlineExceededError(
+        f"no answer from {deployment!r} within {allowed:.3g} s; "
+        f"not done: {', '.join(sorted(state.not_done)) or 'none'}; allow more time or check these servers"
+    )

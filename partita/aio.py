@@ -278,11 +278,11 @@ class Client:
         return whole
 
     async def infer(
-        self, info: DeploymentInfo, inputs: Mapping[str, Array], timeout_seconds: float
+        self, info: DeploymentInfo, inputs: Mapping[str, Array], timeout_seconds: float, request_id: str = ""
     ) -> tuple[dict[str, Array], InferReport]:
         """Send a request to a deployment; see ``Deployment.infer_with_report``."""
         address = self._front_end_address or info.front_end_address
-        return await infer(self._channels.to(address), address, info.name, inputs, timeout_seconds)
+        return await infer(self._channels.to(address), address, info.name, inputs, timeout_seconds, request_id)
 
 
 class Deployment:
@@ -297,11 +297,15 @@ class Deployment:
         """Under which requests come in."""
         return self.info.name
 
-    async def infer(self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS) -> dict[str, Array]:
+    async def infer(
+        self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS, request_id: str = ""
+    ) -> dict[str, Array]:
         """Run the model once.
 
         Args:
             inputs: input name → array of exactly the model's dtype and shape (``info.inputs``).
+            request_id: names the request, if it may be sent again: while it is under way, a second call with its id
+                gets the first one's answer, whatever its inputs. After its end the id may be used anew.
 
         Returns:
             Output name → array.
@@ -309,12 +313,14 @@ class Deployment:
         Raises:
             InvalidTensorError: an input's name, dtype or shape is not what the model takes.
             DeadlineExceededError: no answer within ``timeout_seconds``.
+            BusyError: too many requests wait; its ``retry_after_seconds`` says when to try again.
+            ServerUnavailableError: a server of the plan is gone; the message names it.
             PartitaError: why the request failed.
         """
-        return (await self.infer_with_report(inputs, timeout_seconds))[0]
+        return (await self.infer_with_report(inputs, timeout_seconds, request_id))[0]
 
     async def infer_with_report(
-        self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS
+        self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS, request_id: str = ""
     ) -> tuple[dict[str, Array], InferReport]:
         """Like ``infer``, and how long each component took."""
         arrays = checked_arrays(inputs)
@@ -324,7 +330,7 @@ class Deployment:
             # The name may stand for another model by now; what the Deployer says last counts.
             self.info = await self._client.deployment_info(self.name)
             check_inputs(self.info.inputs, arrays)
-        return await self._client.infer(self.info, arrays, timeout_seconds)
+        return await self._client.infer(self.info, arrays, timeout_seconds, request_id)
 
     async def undeploy(self) -> None:
         """End the deployment once its requests have ended."""

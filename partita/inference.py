@@ -17,7 +17,12 @@ ANSWER_LIMIT_BYTES = 2**31
 
 
 async def infer(
-    channel: grpc.aio.Channel, address: str, deployment: str, inputs: Mapping[str, Array], timeout_seconds: float
+    channel: grpc.aio.Channel,
+    address: str,
+    deployment: str,
+    inputs: Mapping[str, Array],
+    timeout_seconds: float,
+    request_id: str = "",
 ) -> tuple[dict[str, Array], InferReport]:
     """Send ``inputs`` and wait for the outputs, by name, and the report.
 
@@ -29,7 +34,7 @@ async def infer(
     outputs: dict[str, Array] = {}
     report: InferReport | None = None
     with typed_errors(f"the FrontEnd at {address}", time.monotonic() + timeout_seconds):
-        call = stub.Infer(_requests(deployment, inputs), timeout=timeout_seconds)
+        call = stub.Infer(_requests(deployment, inputs, request_id), timeout=timeout_seconds)
         try:
             async for response in call:
                 if response.WhichOneof("part") == "report":
@@ -44,7 +49,10 @@ async def infer(
     return outputs, report
 
 
-async def _requests(deployment: str, inputs: Mapping[str, Array]) -> AsyncIterator[front_end_pb2.InferRequest]:
-    yield front_end_pb2.InferRequest(header=front_end_pb2.InferHeader(deployment=deployment))
+async def _requests(
+    deployment: str, inputs: Mapping[str, Array], request_id: str
+) -> AsyncIterator[front_end_pb2.InferRequest]:
+    header = front_end_pb2.InferHeader(deployment=deployment, request_id=request_id)
+    yield front_end_pb2.InferRequest(header=header)
     for part in tensor_parts(inputs):
         yield front_end_pb2.InferRequest(tensor=part)

@@ -7,7 +7,8 @@ from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.documents import loads
 from core.errors import InvalidArgumentError
 from core.tensors import Array, TensorSpec, check_spec
-from frontend.front_end import Answer, FrontEnd
+from frontend.attempts import Answer
+from frontend.front_end import FrontEnd
 from partita.v1 import front_end_pb2, front_end_pb2_grpc
 from services.clients.inferencer import InferencerClient
 from services.convert import from_component_run
@@ -32,12 +33,19 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
     async def Infer(
         self, request_iterator: AsyncIterator[front_end_pb2.InferRequest], context: Context
     ) -> AsyncGenerator[front_end_pb2.InferResponse]:
-        version = self._front_end.current(await _deployment(request_iterator))
-        inputs = await _inputs(request_iterator, version, self._tensor_limit_bytes)
+        header = await _header(request_iterator)
+        version = self._front_end.current(header.deployment)
+
+        async def read() -> dict[str, Array]:
+            return await _inputs(request_iterator, version, self._tensor_limit_bytes)
+
         with request_span(context, version.deployment) as span:
-            answer = await self._front_end.infer(version, inputs, context.time_remaining())
+            answer = await self._front_end.infer(version.deployment, read, context.time_remaining(), header.request_id)
             span.set_attribute("partita.request", answer.key.request_id)
         REQUESTS.labels(version.deployment).observe(answer.seconds)
+        # The inputs of a call that joined another were not needed, but its caller must have sent them.
+        async for _ in request_iterator:
+            pass
         for part in tensor_parts(answer.outputs):
             yield front_end_pb2.InferResponse(tensor=part)
         yield front_end_pb2.InferResponse(report=_report(answer))
@@ -66,10 +74,10 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
         return front_end_pb2.DeliverResponse()
 
 
-async def _deployment(requests: AsyncIterator[front_end_pb2.InferRequest]) -> str:
+async def _header(requests: AsyncIterator[front_end_pb2.InferRequest]) -> front_end_pb2.InferHeader:
     async for request in requests:
         if request.HasField("header"):
-            return request.header.deployment
+            return request.header
         break
     raise InvalidArgumentError("an Infer call begins with a header that names the deployment")
 
@@ -106,9 +114,9 @@ class Inferencers:
         self._channels = channels
         self._sender = sender
 
-    async def run(self, server: str, address: str, key: RequestKey) -> AsyncGenerator[ComponentRun]:
-        """Have a server do its part in a request."""
-        async with aclosing(InferencerClient(self._channels.to(address), server).run(key)) as runs:
+    async def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
+        """Have a server do its part in a request, for at most ``seconds``."""
+        async with aclosing(InferencerClient(self._channels.to(address), server).run(key, seconds)) as runs:
             async for run in runs:
                 yield run
 
@@ -124,7 +132,13 @@ def front_end_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
             inferencers = Inferencers(channels, TensorSender(channels, binding.shaper(settings.links)))
-            front_end = FrontEnd(inferencers, settings.request_limit, settings.request_timeout_seconds)
+            front_end = FrontEnd(
+                inferencers,
+                settings.request_limit,
+                settings.request_timeout_seconds,
+                settings.queue_limit,
+                settings.retry_seconds,
+            )
             watch(REQUESTS_UNDER_WAY, "front_end", settings.server, lambda: front_end.requests_under_way)
             servicer = FrontEndServicer(front_end, settings.tensor_limit_bytes)
             front_end_pb2_grpc.add_FrontEndServicer_to_server(servicer, binding.server)

@@ -25,15 +25,19 @@ class InferHeader(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
+    request_id: _builtins.str
+    """Of a request that may be sent again: while it is under way, another call with its id gets the same answer."""
     def __init__(
         self,
         *,
         deployment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -102,6 +106,7 @@ class InferReport(_message.Message):
     SECONDS_FIELD_NUMBER: _builtins.int
     RUNS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """The id that the servers know the request by: the caller's, or a new one, and a suffix for each attempt."""
     version: _builtins.int
     seconds: _builtins.float
     """From the first input's sending to the last output's arrival at the FrontEnd."""

@@ -68,6 +68,7 @@ class FrontEndServicer(object):
 
     def Infer(self, request_iterator, context):
         """The header, then one tensor per model input; back come one tensor per output and a report.
+        RESOURCE_EXHAUSTED with the trailing metadata partita-retry-after-seconds: come back then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,7 +17,9 @@ class FrontEndStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Infer: _aio.StreamStreamMultiCallable[_front_end_pb2.InferRequest, _front_end_pb2.InferResponse]
-    """The header, then one tensor per model input; back come one tensor per output and a report."""
+    """The header, then one tensor per model input; back come one tensor per output and a report.
+    RESOURCE_EXHAUSTED with the trailing metadata partita-retry-after-seconds: come back then.
+    """
     Activate: _aio.UnaryUnaryMultiCallable[_front_end_pb2.ActivateRequest, _front_end_pb2.ActivateResponse]
     """Takes new requests with this version from now on; those under way finish on theirs."""
     Deactivate: _aio.UnaryUnaryMultiCallable[_front_end_pb2.DeactivateRequest, _front_end_pb2.DeactivateResponse]
@@ -36,7 +38,9 @@ class FrontEndServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_front_end_pb2.InferRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_front_end_pb2.InferRequest], _abc.AsyncIterator[_front_end_pb2.InferResponse]],
     ) -> _abc.AsyncIterator[_front_end_pb2.InferResponse]:
-        """The header, then one tensor per model input; back come one tensor per output and a report."""
+        """The header, then one tensor per model input; back come one tensor per output and a report.
+        RESOURCE_EXHAUSTED with the trailing metadata partita-retry-after-seconds: come back then.
+        """
 
     @_abc_1.abstractmethod
     def Activate(

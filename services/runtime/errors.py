@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 ERROR_KEY = "partita-error"
 """Trailing metadata that carries the name of the exception's class."""
 
+RETRY_KEY = "partita-retry-after-seconds"
+"""Trailing metadata of a BusyError that knows when to try again."""
+
 DRAIN_SECONDS = 3.0
 """How long the rest of a refused stream is read before its error is sent."""
 
@@ -110,7 +113,10 @@ async def _abort(error: Exception, context: Context, method: str) -> NoReturn:
         error = InternalError(f"{method} failed unexpectedly ({type(error).__name__}: {error}); see the server's log")
     code = next(code for kind, code in _CODES if isinstance(error, kind))
     logger.info("%s ended with %s: %s", method, type(error).__name__, error)
-    await context.abort(code, str(error), trailing_metadata=((ERROR_KEY, type(error).__name__),))
+    metadata = [(ERROR_KEY, type(error).__name__)]
+    if isinstance(error, BusyError) and error.retry_after_seconds is not None:
+        metadata.append((RETRY_KEY, f"{error.retry_after_seconds:.3f}"))
+    await context.abort(code, str(error), trailing_metadata=tuple(metadata))
 
 
 @contextmanager
@@ -142,9 +148,12 @@ def typed_errors(peer: str, deadline: float = math.inf) -> Iterator[None]:
 
 def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str, late: bool) -> PartitaError:
     message = error.details() or ""
-    for key, value in error.trailing_metadata() or ():
-        if key == ERROR_KEY and value in ERROR_TYPES:
-            return ERROR_TYPES[str(value)](message)
+    metadata = {key: str(value) for key, value in error.trailing_metadata() or ()}
+    kind = ERROR_TYPES.get(metadata.get(ERROR_KEY, ""))
+    if kind is BusyError:
+        return BusyError(message, float(metadata[RETRY_KEY]) if RETRY_KEY in metadata else None)
+    if kind is not None:
+        return kind(message)
     code = error.code()
     if code == grpc.StatusCode.UNAVAILABLE:
         return ServerUnavailableError(f"{peer} cannot be reached ({message}); check that it runs")

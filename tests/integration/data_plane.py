@@ -78,7 +78,11 @@ class DataPlane:
 
 @asynccontextmanager
 async def data_plane(
-    model: onnx.ModelProto, servers: Sequence[str], directory: Path, quantized: Sequence[str] = ()
+    model: onnx.ModelProto,
+    servers: Sequence[str],
+    directory: Path,
+    quantized: Sequence[str] = (),
+    retry_seconds: float = 0.5,
 ) -> AsyncIterator[DataPlane]:
     """``model`` spread over ``servers`` in equal runs of layers; the first server has the FrontEnd."""
     data = admit(model.SerializeToString(), {}).data
@@ -95,7 +99,7 @@ async def data_plane(
         for blob in blobs.values():
             await pool.put_blob(blob)
         sender = TensorSender(channels, LinkShaper(()))
-        front_end = FrontEnd(Inferencers(channels, sender), 8, 30.0)
+        front_end = FrontEnd(Inferencers(channels, sender), 8, 30.0, retry_seconds=retry_seconds)
         inferencers = {name: Inferencer(name, settings.runtime, pool, sender) for name in dict.fromkeys(servers)}
         addresses: dict[str, str] = {}
         running: dict[str, AsyncExitStack] = {}

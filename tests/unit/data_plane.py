@@ -1,7 +1,7 @@
 """Inferencers and a FrontEnd wired to each other in one process: the real domain objects without gRPC."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 
 import onnx
 
@@ -9,6 +9,7 @@ from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.profiles import QuantizationSettings, Range, RuntimeSettings
 from core.progress import no_progress
 from core.tensors import Array, TensorSpec
+from frontend.attempts import Answer
 from frontend.front_end import FrontEnd
 from inferencer.inferencer import Inferencer
 from model_divider.divide import divide
@@ -48,8 +49,19 @@ class Wires:
         self.front_end.expected(key, await self._pass("front end", name, array))
         self.front_end.deliver(key, name, array)
 
-    def run(self, server: str, address: str, key: RequestKey) -> AsyncGenerator[ComponentRun]:
+    def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
         return self.inferencers[server].run(key)
+
+
+def infer(
+    front_end: FrontEnd, inputs: Mapping[str, Array], seconds: float | None = None, request_id: str = ""
+) -> Coroutine[None, None, Answer]:
+    """One request whose inputs are at hand."""
+
+    async def read() -> Mapping[str, Array]:
+        return inputs
+
+    return front_end.infer("app", read, seconds, request_id)
 
 
 async def deployed(
@@ -59,6 +71,8 @@ async def deployed(
     ranges: dict[str, Range] | None = None,
     request_limit: int = 8,
     request_timeout_seconds: float = 30.0,
+    queue_limit: int = 8,
+    retry_seconds: float = 0.0,
 ) -> tuple[FrontEnd, DeploymentVersion, Wires]:
     """A model spread over ``servers`` in equal runs of layers, prepared everywhere and active."""
     data = admit(model.SerializeToString(), {}).data
@@ -72,6 +86,6 @@ async def deployed(
     for name in names:
         wires.inferencers[name] = Inferencer(name, RuntimeSettings(), wires, wires)
         await wires.inferencers[name].prepare(version, no_progress)
-    wires.front_end = FrontEnd(wires, request_limit, request_timeout_seconds)
+    wires.front_end = FrontEnd(wires, request_limit, request_timeout_seconds, queue_limit, retry_seconds)
     wires.front_end.activate(version)
     return wires.front_end, version, wires

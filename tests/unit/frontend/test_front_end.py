@@ -13,7 +13,7 @@ from core.errors import (
     NotFoundError,
     ServerUnavailableError,
 )
-from tests.unit.data_plane import Wires, deployed
+from tests.unit.data_plane import Wires, deployed, infer
 from tests.unit.models import chain_model, random_inputs, residual_model
 from tests.unit.plans import run
 
@@ -31,7 +31,7 @@ async def test_answer_is_the_whole_models(servers: list[str]) -> None:
     model = residual_model()
     front_end, version, wires = await deployed(model, servers)
     inputs = random_inputs(model)
-    answer = await front_end.infer(version, inputs, None)
+    answer = await infer(front_end, inputs)
     whole = run(model.SerializeToString(), inputs)
     assert answer.outputs.keys() == whole.keys()
     for name, expected in whole.items():
@@ -42,9 +42,9 @@ async def test_answer_is_the_whole_models(servers: list[str]) -> None:
 
 async def test_several_requests_at_once_keep_apart() -> None:
     model = residual_model()
-    front_end, version, wires = await deployed(model, ["device", "edge"])
+    front_end, _, wires = await deployed(model, ["device", "edge"])
     inputs = [random_inputs(model, seed) for seed in range(6)]
-    answers = await asyncio.gather(*(front_end.infer(version, item, None) for item in inputs))
+    answers = await asyncio.gather(*(infer(front_end, item) for item in inputs))
     for item, answer in zip(inputs, answers, strict=True):
         for name, expected in run(model.SerializeToString(), item).items():
             np.testing.assert_allclose(answer.outputs[name], expected, atol=1e-5 * float(np.ptp(expected)))
@@ -53,14 +53,14 @@ async def test_several_requests_at_once_keep_apart() -> None:
 
 async def test_a_tensor_goes_once_to_each_server() -> None:
     model = residual_model()
-    front_end, version, wires = await deployed(model, ["device", "edge"])
-    await front_end.infer(version, random_inputs(model), None)
+    front_end, _, wires = await deployed(model, ["device", "edge"])
+    await infer(front_end, random_inputs(model))
     assert len(wires.sent) == len(set(wires.sent))
 
 
 async def test_wrong_inputs_are_refused_before_anything_is_sent() -> None:
     model = chain_model()
-    front_end, version, wires = await deployed(model, ["device"])
+    front_end, _, wires = await deployed(model, ["device"])
     inputs = random_inputs(model)
     name = next(iter(inputs))
     for bad in (
@@ -70,34 +70,34 @@ async def test_wrong_inputs_are_refused_before_anything_is_sent() -> None:
         {name: inputs[name][..., :1]},
     ):
         with pytest.raises(InvalidTensorError, match=r"needs|required|takes"):
-            await front_end.infer(version, bad, None)
+            await infer(front_end, bad)
     assert wires.sent == []
     assert_nothing_held(wires)
 
 
 async def test_deadline_names_the_servers_that_are_not_done() -> None:
     model = chain_model()
-    front_end, version, wires = await deployed(model, ["device", "edge"])
+    front_end, _, wires = await deployed(model, ["device", "edge"])
     wires.open["edge"] = asyncio.Event()
     with pytest.raises(DeadlineExceededError, match="edge"):
-        await front_end.infer(version, random_inputs(model), 0.2)
+        await infer(front_end, random_inputs(model), 0.2)
     assert_nothing_held(wires)
 
 
 async def test_a_broken_server_ends_the_request_with_its_error() -> None:
     model = chain_model()
-    front_end, version, wires = await deployed(model, ["device", "edge"])
+    front_end, _, wires = await deployed(model, ["device", "edge"])
     wires.broken["edge"] = ServerUnavailableError("server 'edge' cannot be reached")
     with pytest.raises(ServerUnavailableError, match="edge"):
-        await front_end.infer(version, random_inputs(model), None)
+        await infer(front_end, random_inputs(model))
     assert_nothing_held(wires)
 
 
 async def test_cancelling_frees_everything() -> None:
     model = chain_model()
-    front_end, version, wires = await deployed(model, ["device", "edge"])
+    front_end, _, wires = await deployed(model, ["device", "edge"])
     wires.open["edge"] = asyncio.Event()
-    request = asyncio.create_task(front_end.infer(version, random_inputs(model), None))
+    request = asyncio.create_task(infer(front_end, random_inputs(model)))
     while not len(wires.inferencers["edge"].requests):
         await asyncio.sleep(0)
     request.cancel()
@@ -108,15 +108,19 @@ async def test_cancelling_frees_everything() -> None:
 
 async def test_too_many_requests_are_refused() -> None:
     model = chain_model()
-    front_end, version, wires = await deployed(model, ["edge"], request_limit=1)
+    front_end, _, wires = await deployed(model, ["edge"], request_limit=1, queue_limit=1)
     wires.open["edge"] = asyncio.Event()
-    first = asyncio.create_task(front_end.infer(version, random_inputs(model), None))
-    while not front_end.requests_under_way:
+    first = asyncio.create_task(infer(front_end, random_inputs(model)))
+    second = asyncio.create_task(infer(front_end, random_inputs(model)))
+    while not len(wires.inferencers["edge"].requests):
         await asyncio.sleep(0)
-    with pytest.raises(BusyError, match="try again"):
-        await front_end.infer(version, random_inputs(model), None)
+    with pytest.raises(BusyError, match="again in") as caught:
+        await infer(front_end, random_inputs(model))
+    assert caught.value.retry_after_seconds
+    assert len(wires.inferencers["edge"].requests) == 1
     wires.open["edge"].set()
     assert (await first).outputs
+    assert (await second).outputs
     assert_nothing_held(wires)
 
 
@@ -124,8 +128,8 @@ async def test_new_version_takes_new_requests_and_the_old_one_drains() -> None:
     model = chain_model()
     front_end, version, wires = await deployed(model, ["edge"])
     wires.open["edge"] = asyncio.Event()
-    old = asyncio.create_task(front_end.infer(version, random_inputs(model), None))
-    while not front_end.requests_under_way:
+    old = asyncio.create_task(infer(front_end, random_inputs(model)))
+    while not len(wires.inferencers["edge"].requests):
         await asyncio.sleep(0)
     newer = replace(version, version=2)
     front_end.activate(newer)
