@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
@@ -10,6 +11,7 @@ from functools import partial
 from core.errors import InvalidArgumentError, PartitaError, ServerUnavailableError
 from core.profiles import MeasuredLink, ServerState
 from core.progress import Progress
+from core.version import partita_version
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
 from profilers.energy_counters import DrawnWatts, find_meter
 from profilers.server_monitor import read_state
@@ -50,7 +52,8 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
     async def GetState(
         self, request: server_monitor_pb2.GetStateRequest, context: Context
     ) -> server_monitor_pb2.GetStateResponse:
-        return server_monitor_pb2.GetStateResponse(state=from_state(await self._read()))
+        state = from_state(await self._read())
+        return server_monitor_pb2.GetStateResponse(state=state, clock=time.time(), version=partita_version())
 
     async def MeasureLinks(
         self, request: server_monitor_pb2.MeasureLinksRequest, context: Context

@@ -1,6 +1,8 @@
 """Calls a server's ServerMonitor."""
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import grpc
 
@@ -17,6 +19,22 @@ LINK_TIMEOUT_SECONDS = 60.0
 """How long a measurement may take per link, waiting for another measurement included."""
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """A server as it was just seen.
+
+    Attributes:
+        version: of its Partita.
+        seconds: until it had answered.
+        skew_seconds: how far its clock is ahead of ours, as if question and answer took equally long.
+    """
+
+    state: ServerState
+    version: str
+    seconds: float
+    skew_seconds: float
+
+
 class ServerMonitorClient:
     """One server's ServerMonitor."""
 
@@ -24,11 +42,15 @@ class ServerMonitorClient:
         self._stub = server_monitor_pb2_grpc.ServerMonitorStub(channel)
         self._peer = f"ServerMonitor of server {server!r}"
 
-    async def get_state(self) -> ServerState:
-        """The server's state now."""
+    async def get_state(self) -> Sighting:
+        """The server as it is now."""
+        asked = time.time()
         with typed_errors(self._peer):
             request = server_monitor_pb2.GetStateRequest()
-            return to_state((await self._stub.GetState(request, timeout=CALL_TIMEOUT_SECONDS)).state)
+            response = await self._stub.GetState(request, timeout=CALL_TIMEOUT_SECONDS)
+        seconds = time.time() - asked
+        skew = response.clock - (asked + seconds / 2)
+        return Sighting(to_state(response.state), response.version, seconds, skew)
 
     async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> list[MeasuredLink]:
         """Measure the links to ``targets``, server → address of its monitor; takes up to 5 seconds a link.

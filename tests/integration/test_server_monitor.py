@@ -12,6 +12,7 @@ import pytest
 from core.errors import InvalidArgumentError, ServerUnavailableError
 from core.profiles import MeasuredLink
 from core.progress import no_progress
+from core.version import partita_version
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
 from services.clients.registry import RegistryClient
 from services.clients.server_monitor import ServerMonitorClient
@@ -64,7 +65,10 @@ async def monitor(
 
 async def test_the_state_is_answered_and_reported_to_the_registry(registry: str, stack: AsyncExitStack) -> None:
     address, client = await monitor(stack, registry, "edge")
-    state = await client.get_state()
+    seen = await client.get_state()
+    assert seen.version == partita_version()
+    assert abs(seen.skew_seconds) <= seen.seconds
+    state = seen.state
     assert (state.name, state.memory_bytes, state.power.compute_watts) == ("edge", 10**6, 2.5)
     assert state.fingerprint
     assert state.machine
