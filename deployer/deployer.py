@@ -1,9 +1,9 @@
 """The orchestrator: load → profile → plan → deploy."""
 
 import asyncio
-import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from core.cluster import Cluster, ServerRecord
@@ -14,7 +14,6 @@ from core.errors import (
     InfeasiblePlanError,
     InvalidArgumentError,
     NotFoundError,
-    PartitaError,
     ServerUnavailableError,
 )
 from core.plan import Plan
@@ -26,8 +25,8 @@ from deployer.planning import PlanWishes, build_problem, choose_servers
 from deployer.ports import Admission, ModelDivider, ModelPool, Nodes, Optimizer, Registry
 from deployer.profiling import Profiles, Profiling
 from deployer.records import DeploymentRecord, ModelRecord, PlanRecord, Records
-
-logger = logging.getLogger(__name__)
+from deployer.retirement import Retirement
+from deployer.upkeep import Upkeep
 
 
 class Deployer:
@@ -52,8 +51,9 @@ class Deployer:
         self._optimizer = optimizer
         self._divider = divider
         self._nodes = nodes
-        self._deploying: dict[str, asyncio.Lock] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._retirement = Retirement(records, nodes, self._lock)
+        self.upkeep = Upkeep(records, registry, nodes, self._retirement)
 
     async def load(
         self,
@@ -157,7 +157,7 @@ class Deployer:
         if profile is None:
             raise FailedPreconditionError(f"the profile behind plan {plan_id} is gone from the pool; plan again")
         deployment = name or record.model.name
-        async with self._deploying.setdefault(deployment, asyncio.Lock()):
+        async with self._changing(deployment):
             cluster = await self._registry.list_servers()
             device = record.problem.device
             servers = _living(cluster, {*record.plan.placement.values(), device}, device)
@@ -170,10 +170,8 @@ class Deployer:
                 device=device,
                 addresses=_inferencers(division, servers),
                 front_end_address=servers[device].services["front_end"],
+                parallel=record.plan.parallel,
             )
-            await self._prepare(version, part(progress, 0.5, 0.5))
-            await self._nodes.front_end(device, version.front_end_address).activate(version)
-            old = next((item for item in self.records.deployments() if item.name == deployment), None)
             new = DeploymentRecord(
                 name=deployment,
                 model=record.model.name,
@@ -182,14 +180,28 @@ class Deployer:
                 version=version,
                 public_front_end_address=servers[device].public_front_end_address or version.front_end_address,
             )
-            self.records.keep_deployment(new)
-            if old is not None and old.state == "active":
-                self._retire_later(old.version, moved=old.version.front_end_address != version.front_end_address)
+            self.records.begin_version(version)
+            await self._prepare(version, part(progress, 0.5, 0.5))
+            async with self.upkeep.standing_back(deployment):
+                await self._nodes.front_end(device, version.front_end_address).activate(version)
+                self.records.keep_deployment(new)
         progress(1.0, f"version {version.version} of {deployment} is in force")
         return new
 
+    def _lock(self, deployment: str) -> asyncio.Lock:
+        return self._locks.setdefault(deployment, asyncio.Lock())
+
+    @asynccontextmanager
+    async def _changing(self, deployment: str) -> AsyncIterator[None]:
+        """Alone with a deployment; afterwards, whatever happened, servers need not hold what is not in force."""
+        try:
+            async with self._lock(deployment):
+                yield
+        finally:
+            self._retirement.start_all()
+
     async def _prepare(self, version: DeploymentVersion, progress: Progress) -> None:
-        """Have every server load its components; where one fails, the others let go again."""
+        """Have every server load its components."""
         fractions = dict.fromkeys(version.addresses, 0.0)
 
         async def prepare(server: str, address: str) -> None:
@@ -199,47 +211,23 @@ class Deployer:
 
             await self._nodes.inferencer(server, address).prepare(version, step)
 
-        try:
-            await run_all(prepare(server, address) for server, address in version.addresses.items())
-        except BaseException:
-            await asyncio.shield(self._release(version))
-            raise
+        await run_all(prepare(server, address) for server, address in version.addresses.items())
 
     async def undeploy(self, name: str) -> None:
         """End a deployment: no new requests, then, when those under way have ended, free its servers.
 
+        Servers that cannot be reached now are freed later.
+
         Raises:
             NotFoundError: no such active deployment.
         """
-        async with self._deploying.setdefault(name, asyncio.Lock()):
+        async with self._changing(name):
             record = self.records.deployment(name)
             if record.state != "active":
                 raise NotFoundError(f"deployment {name!r} is not active; nothing to undeploy")
-            self.records.keep_deployment(replace(record, state="undeployed"))
-            await self._retire(record.version, deactivate=True)
-
-    def _retire_later(self, version: DeploymentVersion, moved: bool) -> None:
-        task = asyncio.create_task(self._retire(version, deactivate=moved))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
-
-    async def _retire(self, version: DeploymentVersion, deactivate: bool) -> None:
-        """Wait for a version's requests, then free its servers; those that are gone hold nothing."""
-        front_end = self._nodes.front_end(version.device, version.front_end_address)
-        try:
-            if deactivate:
-                await front_end.deactivate(version.deployment)
-            await front_end.drain(version.deployment, version.version)
-        except PartitaError as error:
-            logger.warning("retiring version %d of %s: %s", version.version, version.deployment, error)
-        await self._release(version)
-
-    async def _release(self, version: DeploymentVersion) -> None:
-        for server, address in version.addresses.items():
-            try:
-                await self._nodes.inferencer(server, address).release(version.deployment, version.version)
-            except PartitaError as error:
-                logger.warning("server %s did not release %s: %s", server, version.deployment, error)
+            async with self.upkeep.standing_back(name):
+                self.records.keep_deployment(replace(record, state="undeployed"))
+        await asyncio.shield(self._retirement.start(record.version))
 
     async def whole_model(self, name: str) -> bytes:
         """The quantised, undivided model of a deployment.
@@ -254,10 +242,9 @@ class Deployer:
         return await self._registry.list_servers()
 
     async def close(self) -> None:
-        """Stop waiting for old versions to end."""
-        for task in self._retiring:
-            task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        """Stop what goes on in the background."""
+        await self.upkeep.close()
+        await self._retirement.close()
 
 
 def _living(cluster: Cluster, names: set[str], device: str) -> dict[str, ServerRecord]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from core.cluster import SERVER_SERVICES, Cluster, ServerRecord
 from core.deployment import Component, DeploymentVersion, Division
-from core.errors import NotFoundError, PartitaError
+from core.errors import NotFoundError, PartitaError, ServerUnavailableError
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Plan
 from core.problem import LayerTime, Problem, SolverOptions
@@ -46,7 +46,8 @@ class FakeAdmittedModel:
 def server(name: str, role: str = "edge", fingerprint: str = "", machine: str = "") -> ServerRecord:
     """A complete server; by default with a fingerprint and a machine of its own."""
     state = ServerState(name, fingerprint or name, name, machine or name, 2**30, 2**30, 0.0, Power(1.0, 1.0))
-    return ServerRecord(name, role, {service: f"{name}:{service}" for service in SERVER_SERVICES}, state)
+    services = {service: f"{name}:{service}" for service in SERVER_SERVICES}
+    return ServerRecord(name, role, services, state, instances=dict.fromkeys(services, f"{name} 1"))
 
 
 @dataclass
@@ -83,7 +84,7 @@ class FakeCluster:
 
     Attributes:
         calls: how often each method was called, by name.
-        prepared: (server, deployment, version) that are loaded now.
+        versions: by (server, deployment, version), what is loaded now, as it was last told.
         active: device → version in force.
         failing: server → the error its calls raise.
         busiest: the most execution profiles that ran at once.
@@ -93,12 +94,17 @@ class FakeCluster:
     servers: Sequence[ServerRecord]
     links: tuple[MeasuredLink, ...] = ()
     calls: Counter[str] = field(default_factory=Counter)
-    prepared: set[tuple[str, str, int]] = field(default_factory=set)
+    versions: dict[tuple[str, str, int], DeploymentVersion] = field(default_factory=dict)
     active: dict[str, DeploymentVersion] = field(default_factory=dict)
     failing: dict[str, PartitaError] = field(default_factory=dict)
     busiest: int = 0
     energies: dict[str, RunEnergy] = field(default_factory=dict)
     _running: int = 0
+
+    @property
+    def prepared(self) -> set[tuple[str, str, int]]:
+        """(server, deployment, version) that are loaded now."""
+        return set(self.versions)
 
     async def list_servers(self) -> Cluster:
         """Servers and links."""
@@ -155,6 +161,9 @@ class FakeNode:
         await asyncio.sleep(0)
         if self.server in self.cluster.failing:
             raise self.cluster.failing[self.server]
+        addresses = {item.name: item.services.values() for item in self.cluster.servers}
+        if self.address not in addresses.get(self.server, ()):
+            raise ServerUnavailableError(f"nothing of server {self.server!r} is at {self.address}")
 
     async def profile_execution(self, profile: ModelProfile, progress: Progress) -> ExecutionProfile:
         """One second a layer."""
@@ -177,12 +186,12 @@ class FakeNode:
         """Load."""
         await self._called("prepare")
         progress(1.0, "ready")
-        self.cluster.prepared.add((self.server, version.deployment, version.version))
+        self.cluster.versions[self.server, version.deployment, version.version] = version
 
     async def release(self, deployment: str, version: int) -> None:
         """Let go."""
         await self._called("release")
-        self.cluster.prepared.discard((self.server, deployment, version))
+        self.cluster.versions.pop((self.server, deployment, version), None)
 
     async def activate(self, version: DeploymentVersion) -> None:
         """Put in force."""

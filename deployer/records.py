@@ -70,8 +70,9 @@ class Records:
 
     def keep_model(self, record: ModelRecord) -> None:
         """Keep or update a model."""
-        self._store.put("model", f"{record.name}@{record.hash}", dumps(record))
-        self._store.put("newest", record.name, record.hash)
+        with self._store.transaction():
+            self._store.put("model", f"{record.name}@{record.hash}", dumps(record))
+            self._store.put("newest", record.name, record.hash)
 
     def models(self) -> Sequence[ModelRecord]:
         """All models, in the order they came."""
@@ -115,9 +116,34 @@ class Records:
             raise NotFoundError(f"no plan {plan_id!r}; list the plans, or make one first")
         return loads(text, PlanRecord)
 
+    def begin_version(self, version: DeploymentVersion) -> None:
+        """Note that servers may hold a version; it is left over until it comes in force."""
+        self._store.put("leftover", _leftover_key(version), dumps(version))
+
     def keep_deployment(self, record: DeploymentRecord) -> None:
-        """Keep or replace a deployment."""
-        self._store.put("deployment", record.name, dumps(record))
+        """Keep or replace a deployment; a version that was in force and is not any more is left over."""
+        with self._store.transaction():
+            old = self.in_force(record.name)
+            new = record.version if record.state == "active" else None
+            self._store.put("deployment", record.name, dumps(record))
+            if old is not None and (new is None or new.version != old.version):
+                self._store.put("leftover", _leftover_key(old), dumps(old))
+            if new is not None:
+                self.let_go(new)
+
+    def leftovers(self) -> Sequence[DeploymentVersion]:
+        """Versions that are not in force and that servers may hold."""
+        return [loads(text, DeploymentVersion) for _, text in self._store.list("leftover")]
+
+    def let_go(self, version: DeploymentVersion) -> None:
+        """Note that a version is not left over; nothing happens where it was not."""
+        self._store.delete("leftover", _leftover_key(version))
+
+    def in_force(self, name: str) -> DeploymentVersion | None:
+        """The version that answers now."""
+        text = self._store.get("deployment", name)
+        record = loads(text, DeploymentRecord) if text is not None else None
+        return record.version if record is not None and record.state == "active" else None
 
     def deployments(self) -> Sequence[DeploymentRecord]:
         """All deployments, undeployed ones included."""
@@ -136,7 +162,12 @@ class Records:
         return loads(text, DeploymentRecord)
 
     def next_version(self, name: str) -> int:
-        """The number of the next version of a deployment; never used before."""
+        """The number of the next version of a deployment; no server holds anything under it."""
+        used = [version.version for version in self.leftovers() if version.deployment == name]
         with contextlib.suppress(NotFoundError):
-            return self.deployment(name).version.version + 1
-        return 1
+            used.append(self.deployment(name).version.version)
+        return max(used, default=0) + 1
+
+
+def _leftover_key(version: DeploymentVersion) -> str:
+    return f"{version.version}@{version.deployment}"

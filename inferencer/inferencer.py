@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.concurrency import run_all
@@ -49,12 +49,18 @@ class Inferencer:
     async def prepare(self, version: DeploymentVersion, progress: Progress) -> None:
         """Fetch, load and warm this server's components; nothing is kept where one fails.
 
+        A version that is loaded already keeps its sessions and takes over its servers' addresses.
+
         Raises:
             InvalidArgumentError: the version has no component for this server.
             NotFoundError: a component is not in the pool.
             InvalidModelError: the runtime refuses a component.
         """
         division = version.division
+        known = self._loaded.get((version.deployment, version.version))
+        if known is not None and known.version.division == division:
+            self._loaded[version.deployment, version.version] = replace(known, version=version)
+            return
         components = tuple(component for component in division.components if component.server == self._server)
         if not components:
             raise InvalidArgumentError(
@@ -166,7 +172,7 @@ class Inferencer:
         if loaded is None:
             raise NotFoundError(
                 f"server {self._server!r} has no components for version {key.version} of {key.deployment!r}; "
-                "deploy the plan again"
+                "after a restart the Deployer has it take them up again, else deploy the plan again"
             )
         return loaded
 

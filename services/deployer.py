@@ -1,5 +1,6 @@
 """The Deployer over gRPC."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -163,7 +164,10 @@ def deployer_service(settings: Settings) -> Service:
             )
             deployer_pb2_grpc.add_DeployerServicer_to_server(DeployerServicer(deployer, settings), binding.server)
             binding.names.append(deployer_pb2.DESCRIPTOR.services_by_name["Deployer"].full_name)
+            upkeep = asyncio.create_task(deployer.upkeep.run())
             yield
+            upkeep.cancel()
+            await asyncio.wait([upkeep])
             await deployer.close()
             store.close()
 

@@ -1,13 +1,12 @@
 """Load, profile, plan, deploy and undeploy over fakes of the other services."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.document_store import DocumentStore
 from core.errors import (
     FailedPreconditionError,
     InfeasiblePlanError,
@@ -19,44 +18,9 @@ from core.errors import (
 )
 from core.problem import Limits
 from core.profiles import ModelProfilerSettings
-from core.progress import Progress, no_progress
-from deployer.deployer import Deployer
-from deployer.fakes import FakeAdmittedModel, FakeCluster, FakePool, server
-from deployer.planning import PlanWishes
-from deployer.profiling import Profiling
-from deployer.records import Records
-
-
-async def admission(data: bytes, input_shapes: Mapping[str, tuple[int, ...]], progress: Progress) -> FakeAdmittedModel:
-    progress(1.0, f"checked with {len(input_shapes)} shapes")
-    if data == b"bad":
-        raise InvalidModelError("bad")
-    return FakeAdmittedModel(data)
-
-
-class System:
-    """A Deployer over fakes; ``restart`` makes a new one over the same state, as after a crash."""
-
-    def __init__(self, path: Path) -> None:
-        self.pool = FakePool()
-        self.cluster = FakeCluster([server("device", "device"), server("edge"), server("cloud", "cloud")])
-        self.path = path
-        self.restart()
-
-    def restart(self) -> None:
-        if hasattr(self, "store"):
-            self.store.close()
-        self.store = DocumentStore(self.path)
-        profiling = Profiling(self.pool, self.cluster, self.cluster, self.cluster)
-        self.deployer = Deployer(
-            Records(self.store), admission, self.pool, self.cluster, profiling, self.cluster, self.cluster, self.cluster
-        )
-
-    async def planned(self, **wishes: object) -> str:
-        await self.deployer.load("m", b"model", {}, [], no_progress)
-        plan = await self.deployer.plan("m", PlanWishes(**wishes), no_progress)  # type: ignore[arg-type]
-        assert plan.id
-        return plan.id
+from core.progress import no_progress
+from deployer.fakes import server
+from tests.unit.deployer.system import System, in_the_background
 
 
 @pytest.fixture
@@ -186,7 +150,7 @@ async def test_deploying_again_retires_the_old_version(system: System) -> None:
     assert system.cluster.prepared == {("device", "app", 1), ("cloud", "app", 1)}
     system.restart()
     second = await system.deployer.deploy(plan_id, "app", no_progress)
-    await asyncio.gather(*system.deployer._retiring)
+    await in_the_background()
     assert (first.version.version, second.version.version) == (1, 2)
     assert system.cluster.prepared == {("device", "app", 2), ("cloud", "app", 2)}
     assert system.cluster.active["device"].version == 2
@@ -199,6 +163,7 @@ async def test_a_failed_deploy_leaves_the_old_version_in_force(system: System) -
     system.cluster.failing["cloud"] = ServerUnavailableError("cloud is away")
     with pytest.raises(ServerUnavailableError, match="cloud is away"):
         await system.deployer.deploy(plan_id, "app", no_progress)
+    await in_the_background()
     assert system.cluster.active["device"].version == 1
     assert ("device", "app", 1) in system.cluster.prepared
     assert ("device", "app", 2) not in system.cluster.prepared

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from core.tensors import TensorSpec
 from inferencer.inferencer import Inferencer
 from inferencer.requests import RequestTable
 from tests.unit.data_plane import deployed
-from tests.unit.models import chain_model
+from tests.unit.models import chain_model, random_inputs
 
 KEY = RequestKey("app", 1, "r1")
 
@@ -95,3 +96,22 @@ async def test_a_late_tensor_and_a_doubled_request_are_refused_at_once() -> None
     await table.close(replace(KEY, request_id="r2"))
     with pytest.raises(RequestCancelledError, match="r2"):
         await waiting
+
+
+async def test_preparing_again_loads_nothing_and_takes_over_addresses() -> None:
+    model = chain_model()
+    _, version, wires = await deployed(model, ["device", "edge"])
+    device = wires.inferencers["device"]
+    wires.blobs.clear()
+    await device.prepare(replace(version, addresses={**version.addresses, "edge": "elsewhere:1"}), no_progress)
+    sent: list[tuple[str, str]] = []
+
+    async def to_inferencer(server: str, address: str, *rest: Any) -> None:
+        sent.append((server, address))
+
+    wires.to_inferencer = to_inferencer  # type: ignore[method-assign]
+    run = asyncio.create_task(anext(device.run(KEY)))
+    for name, array in random_inputs(model).items():
+        await device.receive(KEY, name, array)
+    await run
+    assert sent == [("edge", "elsewhere:1")]
