@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from partita.cli import bench, cluster, deployments, infer, models, optimize, plans
+from partita.cli import bench, cluster, deployments, doctor, infer, models, optimize, plans
 
 app = typer.Typer(
     name="partita",
@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (cluster, models, plans, deployments, infer, optimize, bench):
+for group in (cluster, models, plans, deployments, infer, optimize, bench, doctor):
     group.register(app)
 
 

@@ -215,6 +215,9 @@ def test_the_command_line_goes_the_whole_way(address: str, tmp_path: Path) -> No
     assert "median" in ok("infer", "by-hand", inputs, "--repeat", 2)
     assert json.loads(ok("undeploy", "by-hand", "--json")) == {"undeployed": "by-hand"}
     assert "undeployed" in ok("deployments")
+    looked_at = {finding["subject"]: finding["verdict"] for finding in json.loads(ok("doctor", "--json"))}
+    assert {"deployer", "server device", "server edge", "server cloud"} <= looked_at.keys()
+    assert looked_at["deployer"] == "fine"
     assert {server["name"] for server in json.loads(ok("servers", "--json"))["servers"]} == {"device", "edge", "cloud"}
 
 
