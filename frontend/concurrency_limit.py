@@ -13,6 +13,9 @@ from collections import deque
 GAIN = 1.25
 """Factor on the measured depth: by it the limit finds throughput that it did not allow before."""
 
+EMPTYING_GAIN = 0.75
+"""The same while the queues run empty."""
+
 RESERVE = 2
 """Requests beyond that, which bridge the gaps of short pipelines."""
 
@@ -50,7 +53,7 @@ class ConcurrencyLimit:
     def value(self) -> int:
         """How many requests may be in flight, at least one."""
         if self._emptying:
-            return max(1, int(self._depth / 2))
+            return max(1, int(self._depth * EMPTYING_GAIN))
         return max(1, min(self._most, math.ceil(self._depth * GAIN) + RESERVE))
 
     @property

@@ -32,10 +32,10 @@ class Wires:
         return self.blobs[sha256]
 
     async def _pass(self, target: str, name: str, array: Array) -> TensorSpec:
-        if target in self.broken:
-            raise self.broken[target]
         if target in self.open:
             await self.open[target].wait()
+        if target in self.broken:
+            raise self.broken[target]
         self.sent.append((target, name))
         return TensorSpec(name, array.dtype.name, array.shape)
 

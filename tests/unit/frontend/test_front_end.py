@@ -9,10 +9,15 @@ import pytest
 from core.errors import (
     BusyError,
     DeadlineExceededError,
+    InvalidArgumentError,
     InvalidTensorError,
     NotFoundError,
     ServerUnavailableError,
 )
+from core.profiles import RuntimeSettings
+from core.progress import no_progress
+from core.tensors import Array
+from inferencer.inferencer import Inferencer
 from tests.unit.data_plane import Wires, deployed, infer
 from tests.unit.models import chain_model, random_inputs, residual_model
 from tests.unit.plans import run
@@ -150,3 +155,137 @@ async def test_unknown_deployment_is_named_with_the_known_ones() -> None:
     front_end.deactivate("app")
     with pytest.raises(NotFoundError):
         front_end.current("app")
+
+
+async def test_a_retry_joins_the_request_under_way() -> None:
+    model = chain_model()
+    front_end, _, wires = await deployed(model, ["edge"])
+    wires.open["edge"] = asyncio.Event()
+    calls = [asyncio.create_task(infer(front_end, random_inputs(model), request_id="r")) for _ in range(2)]
+    other = asyncio.create_task(infer(front_end, random_inputs(model), request_id="s"))
+    while len(wires.inferencers["edge"].requests) < 2:
+        await asyncio.sleep(0)
+    assert front_end.requests_under_way == 2
+    wires.open["edge"].set()
+    answers = await asyncio.gather(*calls)
+    assert answers[0] is answers[1]
+    assert answers[0].key.request_id.startswith("r.")
+    assert (await other).key.request_id.startswith("s.")
+    # It has ended: its id means nothing any more.
+    assert (await infer(front_end, random_inputs(model), request_id="r")).key != answers[0].key
+    assert_nothing_held(wires)
+
+
+async def test_a_joined_request_goes_on_without_its_first_caller() -> None:
+    model = chain_model()
+    front_end, _, wires = await deployed(model, ["edge"])
+    wires.open["edge"] = asyncio.Event()
+    first, second = (asyncio.create_task(infer(front_end, random_inputs(model), request_id="r")) for _ in range(2))
+    while not len(wires.inferencers["edge"].requests):
+        await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    wires.open["edge"].set()
+    assert (await second).outputs
+    assert_nothing_held(wires)
+
+
+@pytest.mark.parametrize("bad", ["x" * 1000, "a\nb"])
+async def test_unusable_request_ids_are_refused(bad: str) -> None:
+    model = chain_model()
+    front_end, _, wires = await deployed(model, ["edge"])
+    with pytest.raises(InvalidArgumentError, match="request id"):
+        await infer(front_end, random_inputs(model), request_id=bad)
+    assert_nothing_held(wires)
+
+
+async def test_a_server_that_comes_back_answers_the_request() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"], retry_seconds=30.0)
+    wires.inferencers["edge"].release("app", 1)
+    request = asyncio.create_task(infer(front_end, random_inputs(model)))
+    while len(wires.sent) < 2:
+        await asyncio.sleep(0)
+    await wires.inferencers["edge"].prepare(version, no_progress)
+    assert (await request).outputs
+    assert_nothing_held(wires)
+
+
+async def test_a_request_goes_on_with_the_version_that_does_without_the_lost_server() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["edge"], retry_seconds=30.0)
+    wires.broken["edge"] = ServerUnavailableError("server 'edge' cannot be reached")
+    request = asyncio.create_task(infer(front_end, random_inputs(model)))
+    while not front_end.requests_under_way:
+        await asyncio.sleep(0)
+    components = tuple(replace(item, server="cloud") for item in version.division.components)
+    newer = replace(
+        version, version=2, division=replace(version.division, components=components), addresses={"cloud": "cloud"}
+    )
+    wires.inferencers["cloud"] = Inferencer("cloud", RuntimeSettings(), wires, wires)
+    await wires.inferencers["cloud"].prepare(newer, no_progress)
+    front_end.activate(newer)
+    answer = await request
+    assert answer.key.version == 2
+    assert {run.server for run in answer.runs} == {"cloud"}
+    assert_nothing_held(wires)
+
+
+async def test_deadline_names_the_server_that_did_not_come_back() -> None:
+    model = chain_model()
+    front_end, _, wires = await deployed(model, ["device", "edge"], retry_seconds=30.0)
+    wires.broken["edge"] = ServerUnavailableError("server 'edge' cannot be reached")
+    with pytest.raises(ServerUnavailableError, match=r"'edge' cannot be reached.*within 0.3 s"):
+        await infer(front_end, random_inputs(model), 0.3)
+    assert_nothing_held(wires)
+
+
+async def test_no_other_try_where_the_deployment_has_ended() -> None:
+    model = chain_model()
+    front_end, _, wires = await deployed(model, ["device", "edge"], retry_seconds=30.0)
+    wires.open["edge"] = asyncio.Event()
+    request = asyncio.create_task(infer(front_end, random_inputs(model)))
+    while not len(wires.inferencers["edge"].requests):
+        await asyncio.sleep(0)
+    front_end.deactivate("app")
+    wires.broken["edge"] = ServerUnavailableError("gone")
+    wires.open["edge"].set()
+    with pytest.raises(NotFoundError, match="no deployment 'app'"):
+        await request
+    assert_nothing_held(wires)
+
+
+async def test_waiting_requests_meet_their_deadline() -> None:
+    model = chain_model()
+    front_end, _, wires = await deployed(model, ["edge"], request_limit=1)
+    wires.open["edge"] = asyncio.Event()
+    first = asyncio.create_task(infer(front_end, random_inputs(model)))
+    while not len(wires.inferencers["edge"].requests):
+        await asyncio.sleep(0)
+    with pytest.raises(DeadlineExceededError, match="turn"):
+        await infer(front_end, random_inputs(model), 0.1)
+    wires.open["edge"].set()
+    assert (await first).outputs
+    assert_nothing_held(wires)
+
+
+async def test_inputs_are_not_read_before_there_is_a_place() -> None:
+    model = chain_model()
+    front_end, _, wires = await deployed(model, ["edge"], request_limit=1, queue_limit=1)
+    wires.open["edge"] = asyncio.Event()
+    calls = [asyncio.create_task(infer(front_end, random_inputs(model))) for _ in range(2)]
+    while not len(wires.inferencers["edge"].requests):
+        await asyncio.sleep(0)
+    read: list[int] = []
+
+    async def reading() -> dict[str, Array]:
+        read.append(1)
+        return {}
+
+    with pytest.raises(BusyError):
+        await front_end.infer("app", reading, None)
+    assert not read
+    wires.open["edge"].set()
+    await asyncio.gather(*calls)
+    assert_nothing_held(wires)
