@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from core.deployment import DeploymentVersion
@@ -44,8 +44,10 @@ class Retirement:
 
     async def _retire(self, version: DeploymentVersion) -> None:
         """Try once; what could not be reached is tried again by ``start_all``."""
+        releases = [partial(self._release, server=server) for server in version.addresses]
+        steps: list[Callable[[DeploymentVersion], Awaitable[None]]] = [self._end_requests, *releases]
         freed = True
-        for step in (self._end_requests, *(partial(self._release, server=server) for server in version.addresses)):
+        for step in steps:
             try:
                 await step(version)
             except PartitaError as error:
