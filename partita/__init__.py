@@ -4,6 +4,7 @@
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,3 +80,7 @@ def __getattr__(name: str) -> Any:
     if name == "aio":
         return importlib.import_module("partita.aio")
     return getattr(importlib.import_module(_MODULES.get(name, "core.errors")), name)
+
+
+if "IPython" in sys.modules and (_shell := sys.modules["IPython"].get_ipython()) is not None:
+    importlib.import_module("partita.notebook").show_inline(_shell)

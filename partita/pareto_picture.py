@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -28,8 +29,8 @@ FAR = 1.2
 Pair = tuple[float, float]
 
 
-def draw_front(front: Front, path: Path | str) -> None:
-    """Draw a front as a PNG file.
+def draw_front(front: Front, path: Path | str | BinaryIO) -> None:
+    """Draw a front as a PNG file, by its path or open.
 
     Where the front is complete, what lies below its line is shaded: no plan within the limits is there.
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path as FilePath
+from typing import BinaryIO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -27,10 +28,11 @@ LANE_MARGIN, TRACK, NAME_WIDTH, TITLE_HEIGHT, EDGE_MARGIN = 0.18, 0.2, 1.25, 0.6
 DPI = 160
 
 
-def draw_plan(plan: Plan, path: FilePath | str, problem: Problem | None = None) -> None:
+def draw_plan(plan: Plan, path: FilePath | str | BinaryIO, problem: Problem | None = None) -> None:
     """Draw a plan's components, coloured by server, and the tensors that pass between them, as a PNG file.
 
     Args:
+        path: or an open file.
         problem: what the plan solves; with it, the arrows between servers tell how many bytes they carry.
 
     Raises:
@@ -72,7 +74,7 @@ class _Picture:
         x = NAME_WIDTH + column * (NODE_WIDTH + self.gap) + self.gap / 2 + NODE_WIDTH / 2
         return x, first - row * (NODE_HEIGHT + ROW_GAP)
 
-    def save(self, path: FilePath | str) -> None:
+    def save(self, path: FilePath | str | BinaryIO) -> None:
         self._title()
         for lane in self.layout.lanes:
             self._lane(lane)
