@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from partita.cli import bench, cluster, deployments, doctor, infer, models, optimize, plans
+from partita.cli.examples import show_examples
 
 app = typer.Typer(
     name="partita",
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 for group in (cluster, models, plans, deployments, infer, optimize, bench, doctor):
     group.register(app)
+show_examples(app)
 
 
 @app.callback()
