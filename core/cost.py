@@ -80,7 +80,7 @@ class CostTables:
         transfers: what is sent, of which tensors that nobody waits for are no part.
         basis: transfers × 2 × basis functions: their values, summed over the tensors of each group.
         seconds_per_basis: servers × basis functions × servers: weights of the links; 0 where no link is. Those of the
-            first basis function are the round-trip times.
+            first basis function are what a tensor of no bytes takes: the round-trip times, replies aside.
         missing: servers × servers: pairs between which nothing can be sent.
         compute_watts: by server.
         transmit_watts: servers × servers: power of the first while it sends to the second.
@@ -125,7 +125,7 @@ class CostTables:
             knots = np.array(link.knots)
             slopes = np.append(np.diff(knots[:, 1]) / np.diff(knots[:, 0]), 1 / link.bytes_per_second)
             weights = self.seconds_per_basis[pair[0], :, pair[1]]
-            weights[:2] = link.rtt_seconds, slopes[0]
+            weights[:2] = link.delay_seconds, slopes[0]
             weights[[position[bytes_] for bytes_, _ in link.knots[1:]]] = np.diff(slopes)
             self.missing[pair] = False
         self.compute_watts = np.array([server.compute_watts for server in problem.servers])
@@ -183,6 +183,17 @@ class CostTables:
         """Seconds to send a group from each server (axis 0), made in float or int8 (axis 1), to each (axis 2)."""
         seconds: Numbers = self.basis[self._index[group.producer, group.targets]] @ self.seconds_per_basis
         return seconds
+
+    def queue_seconds(self, group: Transfers) -> Numbers:
+        """The part of ``transfer_seconds`` for which the sender's next tensors wait; the rest is on the way."""
+        basis = self.basis[self._index[group.producer, group.targets]]
+        seconds: Numbers = basis[:, 1:] @ self.seconds_per_basis[:, 1:]
+        return seconds
+
+    @property
+    def delays(self) -> Numbers:
+        """Servers × servers: what a tensor of no bytes takes."""
+        return self.seconds_per_basis[:, 0]
 
     def predict(self, placement: Mapping[str, str], quantized: Collection[str]) -> Prediction | None:
         """See the module's ``predict``."""

@@ -50,6 +50,8 @@ class Link:
             included. Times between are interpolated linearly, below the first pair from (0, ``rtt_seconds``), and
             beyond the last pair each further byte takes 1 / ``bytes_per_second``. Over distance the time of a transfer
             is not bytes / throughput: a connection takes round trips to reach its throughput.
+        reply_seconds: how much of all these times passes after the tensor has arrived, until the sender knows: nothing
+            waits for that. 0 (thesis): the whole round trip passes before.
     """
 
     source: str
@@ -57,11 +59,16 @@ class Link:
     bytes_per_second: float
     rtt_seconds: float
     seconds_by_bytes: tuple[tuple[float, ...], ...] | None = None
+    reply_seconds: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         name = f"link {self.source} → {self.target}"
         if self.bytes_per_second <= 0 or self.rtt_seconds < 0:
             raise InvalidDocumentError(f"{name} needs bytes_per_second > 0 and rtt_seconds ≥ 0")
+        if not 0 <= self.reply_seconds <= self.rtt_seconds:
+            raise InvalidDocumentError(
+                f"{name}: reply_seconds {self.reply_seconds:g} is not between 0 and rtt_seconds {self.rtt_seconds:g}"
+            )
         for pair in self.seconds_by_bytes or ():
             if len(pair) != 2:
                 raise InvalidDocumentError(f"{name}: seconds_by_bytes holds pairs [bytes, seconds], not {list(pair)}")
@@ -74,13 +81,19 @@ class Link:
 
     @cached_property
     def knots(self) -> tuple[tuple[float, float], ...]:
-        """Bytes and seconds between which times are linear, (0, ``rtt_seconds``) first."""
-        return (0.0, self.rtt_seconds), *((pair[0], pair[1]) for pair in self.seconds_by_bytes or ())
+        """Bytes and seconds until they have arrived, between which times are linear, 0 bytes first."""
+        measured = ((0.0, self.rtt_seconds), *((pair[0], pair[1]) for pair in self.seconds_by_bytes or ()))
+        return tuple((bytes_, seconds - self.reply_seconds) for bytes_, seconds in measured)
+
+    @property
+    def delay_seconds(self) -> float:
+        """What a tensor of no bytes takes to arrive; while it is under way, others can be sent."""
+        return self.rtt_seconds - self.reply_seconds
 
     def seconds(self, byte_count: float) -> float:
-        """Time to send ``byte_count`` bytes.
+        """Time until ``byte_count`` bytes that are sent have arrived.
 
-        Without ``seconds_by_bytes``: bytes / throughput + round trip (thesis eq. 4.2.2).
+        Without ``seconds_by_bytes`` and ``reply_seconds``: bytes / throughput + round trip (thesis eq. 4.2.2).
         """
         knots = self.knots
         after = bisect_right(knots, byte_count, key=_bytes)
@@ -330,6 +343,11 @@ class Problem:
             return seconds
         leaves = self.borders.get(source, {}).get(tensor.name, NO_BORDER).leaving[quantized]
         return seconds + leaves + self.borders.get(target, {}).get(tensor.name, NO_BORDER).entering[quantized]
+
+    def delay_seconds(self, source: str, target: str) -> float:
+        """The part of sending during which the sender can send more already; 0 where no link is listed."""
+        link = self.link_by_pair.get((source, target))
+        return 0.0 if link is None else link.delay_seconds
 
     def allowed_servers(self, layer: str) -> tuple[str, ...]:
         """Servers on which ``layer`` may run: allowed by its rule and with a known time there."""

@@ -263,8 +263,16 @@ class MeasuredLink(Link):
 
     @property
     def link(self) -> Link:
-        """What planning needs of it."""
-        return Link(self.source, self.target, self.bytes_per_second, self.rtt_seconds, self.seconds_by_bytes)
+        """What planning needs of it: the reply, half a round trip, was measured too, but nothing waits for it."""
+        reply = self.rtt_seconds / 2
+        return Link(
+            self.source,
+            self.target,
+            self.bytes_per_second,
+            self.rtt_seconds,
+            self.seconds_by_bytes,
+            reply_seconds=reply,
+        )
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ The rules, in which it follows the Inferencer:
   layers' times; the tensors inside it are not sent, so they take no time.
 - A server runs one component at a time, in the order in which they became ready; ties go to the lower id.
 - A tensor is sent once to every server that needs it. A sender's tensors to other servers leave one after another,
-  in the order in which their components ended, each for bytes / throughput + round trip; senders do not disturb each
-  other. A tensor to the sender itself takes its self-link's time and occupies nothing.
+  in the order in which their components ended, each for bytes / throughput, and arrive after the link's delay, during
+  which the next ones leave; senders do not disturb each other. A tensor to the sender itself takes its self-link's
+  time and occupies nothing.
 - Generator and receiver take no time.
 
 All times come from ``core.cost`` and ``Problem.sending_seconds``.
@@ -28,13 +29,15 @@ class Send(NamedTuple):
     """One tensor on its way to one server.
 
     Attributes:
-        seconds: how long it takes.
+        seconds: how long the sender is at it.
+        delay: how much later it arrives, in seconds.
         queued: whether it waits for the sender's earlier tensors and keeps later ones waiting.
         receivers: the tasks there that wait for it.
         target: the server, and ``tensor`` the tensor's name; only for reading.
     """
 
     seconds: float
+    delay: float
     queued: bool
     receivers: tuple[int, ...]
     target: str = ""
@@ -118,7 +121,7 @@ def parallel_prediction(
 ) -> ParallelPrediction:
     """The latency of one request alone and the time between answers when requests fill the pipeline.
 
-    The latter is what the busiest server computes for, or the busiest sender sends to others for, in one request.
+    The latter is what the busiest server computes for, or the busiest sender is at sending to others, in one request.
     Arguments and errors are those of ``simulate``.
     """
     tasks = _tasks(problem, components, quantized)
@@ -178,13 +181,13 @@ def run(
         if record is not None:
             record(task, start, end, None)
         for send in sends[task]:
-            duration, queued, receivers, _, _ = send
+            duration, delay, queued, receivers, _, _ = send
             begin = end
             if queued:
                 if line[server] > begin:
                     begin = line[server]
                 line[server] = begin + duration
-            arrival = begin + duration
+            arrival = begin + duration + delay
             if record is not None:
                 record(task, begin, arrival, send)
             for receiver in receivers:
@@ -216,7 +219,9 @@ def _tasks(problem: Problem, components: Sequence[PlannedComponent], quantized: 
                     raise InvalidArgumentError(
                         f"tensor {tensor!r} would go from {component.server} to {target}, but there is no such link"
                     )
-                sends[-1].append(Send(seconds, target != component.server, tuple(tasks), target, tensor))
+                delay = problem.delay_seconds(component.server, target)
+                queued = target != component.server
+                sends[-1].append(Send(seconds - delay, delay, queued, tuple(tasks), target, tensor))
     # The receiver takes no time, so it need not wait until the device is free.
     nowhere = len(numbers)
     return _Tasks(

@@ -92,7 +92,8 @@ class Cuts:
             # The first basis function counts the tensors.
             possible = possible & ~(self._costs.missing[pair][:, None] & (sent[0] > 0.5))
             latency = latency + spent
-            loads[pair[0], np.arange(len(on))] += np.where((pair[0] != pair[1])[:, None], spent, 0.0)
+            busy = spent - self._costs.delays[pair][:, None] * sent[0]
+            loads[pair[0], np.arange(len(on))] += np.where((pair[0] != pair[1])[:, None], busy, 0.0)
             sending = spent * self._costs.transmit_watts[pair][:, None]
             joules = joules + sending
             device = device + np.where(pair[0][:, None] == 0, sending, 0.0)

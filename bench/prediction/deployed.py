@@ -58,7 +58,7 @@ class Servers:
         for server, services in self._addresses.items():
             others = {name: other["server_monitor"] for name, other in self._addresses.items() if name != server}
             monitor = ServerMonitorClient(self._channels.to(services["server_monitor"]), server)
-            found += await monitor.measure_links(others, no_progress)
+            found += [link.link for link in await monitor.measure_links(others, no_progress)]
         return found
 
     @asynccontextmanager

@@ -187,6 +187,10 @@ class PlacementNetwork:
             return
         # Measures × producer's servers × its precisions × destinations.
         costs = self._transfer_weights[:, on][:, :, None] * seconds
+        # Senders are at it for the time without the delays.
+        costs[TIMED:] -= self._transfer_weights[TIMED:, on][:, :, None] * (
+            group.tensors * self._costs.delays[on][:, None]
+        )
         missing = np.broadcast_to(missing, seconds.shape)
         domains = [self._on[target] for target in group.targets]
         variables = [self._place[target] for target in group.targets]

@@ -29,12 +29,14 @@ class Parcel:
         targets: distinct super-nodes that wait, the sender among them if one of its own layers does.
         seconds: of sending, by source server, precision (float, int8) of the layer and target server.
         layer: number among the quantisable layers; -1 if its precision is fixed.
+        tensors: how many there are.
     """
 
     sender: int
     targets: tuple[int, ...]
     seconds: list[list[list[float]]]
     layer: int
+    tensors: int
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def contract(problem: Problem, keep: Sequence[Solution], most: int) -> Contracti
             continue
         times = costs.transfer_seconds(group)
         times[np.broadcast_to(costs.missing[:, None], times.shape)] = np.inf
-        parcels[sender].append(Parcel(sender, targets, times.tolist(), numbers.get(group.producer, -1)))
+        layer = numbers.get(group.producer, -1)
+        parcels[sender].append(Parcel(sender, targets, times.tolist(), layer, group.tensors))
         for target in targets:
             feeders[target].add(sender)
     return Contraction(

@@ -44,12 +44,11 @@ def _sending(costs: CostTables, groups: list[Transfers], at_ends: bool) -> Numbe
 
     Tensors to another server queue behind each other; those to the same server arrive one by one, if they are sent.
     """
-    each = [costs.transfer_seconds(group) for group in groups]
-    sending: Numbers = np.sum(each, axis=0)
+    sending: Numbers = np.sum([costs.queue_seconds(group) for group in groups], axis=0) + costs.delays[:, None]
     own = np.arange(sending.shape[0])
     sending[own, :, own] = 0.0
     if at_ends:
-        longest = [one[own, :, own] / group.tensors for one, group in zip(each, groups, strict=True)]
+        longest = [costs.transfer_seconds(group)[own, :, own] / group.tensors for group in groups]
         sending[own, :, own] = np.max(longest, axis=0)
     sending[np.broadcast_to(costs.missing[:, None], sending.shape)] = np.inf
     return sending

@@ -88,6 +88,6 @@ class _Joining:
                 for receiver in outside:
                     waits[receiver] += 1
                 if outside:
-                    sends[group].append(Send(send.seconds, send.queued, outside))
+                    sends[group].append(Send(send.seconds, send.delay, send.queued, outside))
         servers = [*self._state.places[:-1], max(self._state.places) + 1]
         return run(servers, [max(0.0, one) for one in seconds], waits, sends, max(servers) + 1)

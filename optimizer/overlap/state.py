@@ -36,6 +36,7 @@ class State:
         self._count = len(numbers)
         self._watts = [server.compute_watts for server in problem.servers]
         self._sending_watts = problem.costs.transmit_watts.tolist()
+        self._delays = problem.costs.delays.tolist()
         self._rooms = [
             math.inf if server.memory_bytes is None else server.memory_bytes * (1 + TOLERANCE)
             for server in problem.servers
@@ -148,7 +149,7 @@ class State:
         self._bytes[node] = held
         joules = seconds * self._watts[server]
         self.seconds[node] = seconds
-        watts = self._sending_watts[server]
+        watts, delays = self._sending_watts[server], self._delays[server]
         sends = self.sends[node] = []
         queued = 0.0
         missing = False
@@ -160,11 +161,13 @@ class State:
                 if time == math.inf:
                     missing = True
                 joules += time * watts[target]
+                delay = delays[target]
+                busy = time - parcel.tensors * delay
                 if target != server:
-                    queued += time
-                    sends.append(Send(time, True, receivers))
+                    queued += busy
+                    sends.append(Send(busy, delay, True, receivers))
                 elif receivers != (node,):
-                    sends.append(Send(time, False, tuple(one for one in receivers if one != node)))
+                    sends.append(Send(busy, delay, False, tuple(one for one in receivers if one != node)))
         self._queued[node] = queued
         self._joules[node] = joules
         self._missing[node] = missing

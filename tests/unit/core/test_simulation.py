@@ -119,7 +119,7 @@ def test_a_busy_server_makes_components_wait() -> None:
 
 
 def test_a_sender_sends_one_tensor_at_a_time_whatever_the_target() -> None:
-    # Generator to edge until 1.5 and, only then, to cloud until 4.0.
+    # Generator to edge until 1.0, where it is 0.5 later; to cloud only then, until 3.0 and 3.5.
     problem = problem_of(
         {
             "in1": (100, None, ("b",)),
@@ -130,8 +130,20 @@ def test_a_sender_sends_one_tensor_at_a_time_whatever_the_target() -> None:
         {"device": {}, "edge": times(b=1.0), "cloud": times(c=1.0)},
     )
     placement = {"b": "edge", "c": "cloud"}
-    assert followed(problem, placement).latency_seconds == 1.5 + 2.5 + 1.0 + RTT
-    assert promised(problem, placement) == ParallelPrediction(5.5, 4.0, "device → edge, cloud")
+    assert followed(problem, placement).latency_seconds == 1.0 + 2.5 + 1.0 + RTT
+    assert promised(problem, placement) == ParallelPrediction(5.0, 3.0, "device → edge, cloud")
+
+
+def test_tensors_follow_each_other_while_the_first_is_under_way_and_nothing_waits_for_replies() -> None:
+    problem = problem_of(
+        {"t1": (100, None, ("a",)), "t2": (100, None, ("a",)), "out": (0, "a", (None,))},
+        {"device": {}, "edge": times(a=1.0)},
+    )
+    assert followed(problem, {"a": "edge"}).latency_seconds == 2.0 + RTT + 1.0 + RTT
+    links = tuple(replace(link, reply_seconds=0.4 * RTT) for link in problem.links)
+    sooner = replace(problem, links=links)
+    assert followed(sooner, {"a": "edge"}).latency_seconds == pytest.approx(2.0 + 0.6 * RTT + 1.0 + 0.6 * RTT)
+    assert promised(sooner, {"a": "edge"}).seconds_per_request == 2.0
 
 
 def test_sending_overlaps_with_computing() -> None:
@@ -237,7 +249,7 @@ def test_overlap_saves_time_but_loses_nothing(case: tuple[Problem, dict[str, str
     assert timeline.latency_seconds >= prediction.seconds_per_request - 1e-9
     assert sum(one.end - one.start for one in timeline.intervals) == pytest.approx(summed.latency_seconds)
     assert timeline.latency_seconds >= _longest_path(problem, placement, quantized) - 1e-9
-    _check_exclusive(timeline)
+    _check_exclusive(problem, timeline)
 
 
 def _longest_path(problem: Problem, placement: Mapping[str, str], quantized: tuple[str, ...]) -> float:
@@ -256,7 +268,7 @@ def _longest_path(problem: Problem, placement: Mapping[str, str], quantized: tup
     return max(ends.values())
 
 
-def _check_exclusive(timeline: Timeline) -> None:
+def _check_exclusive(problem: Problem, timeline: Timeline) -> None:
     """No server computes, and no sender sends to others, two things at once."""
     for queue in ("compute", "send"):
         by_server: dict[str, list[Interval]] = {}
@@ -265,7 +277,9 @@ def _check_exclusive(timeline: Timeline) -> None:
                 by_server.setdefault(one.server, []).append(one)
         for intervals in by_server.values():
             ordered = sorted(intervals, key=lambda one: (one.start, one.end))
-            assert all(one.end <= other.start + 1e-9 for one, other in itertools.pairwise(ordered))
+            for one, other in itertools.pairwise(ordered):
+                delay = problem.delay_seconds(one.server, one.target) if one.target else 0.0
+                assert one.end - delay <= other.start + 1e-9
 
 
 @settings(deadline=None, max_examples=100)
