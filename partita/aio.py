@@ -1,6 +1,7 @@
 """The asyncio client. It belongs to the event loop it is first used on."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import Self, Unpack
 
 from core.cluster import Cluster
 from core.documents import loads
-from core.errors import InternalError, InvalidArgumentError, InvalidTensorError
+from core.errors import InternalError, InvalidArgumentError, InvalidTensorError, PartitaError, ServerUnavailableError
 from core.plan import Plan
 from core.problem import Problem
 from core.profiles import ModelProfile
@@ -330,7 +331,23 @@ class Deployment:
             # The name may stand for another model by now; what the Deployer says last counts.
             self.info = await self._client.deployment_info(self.name)
             check_inputs(self.info.inputs, arrays)
-        return await self._client.infer(self.info, arrays, timeout_seconds, request_id)
+        end = time.monotonic() + timeout_seconds
+        try:
+            return await self._client.infer(self.info, arrays, timeout_seconds, request_id)
+        except ServerUnavailableError:
+            if not await self._has_moved(end):
+                raise
+        return await self._client.infer(self.info, arrays, end - time.monotonic(), request_id)
+
+    async def _has_moved(self, end: float) -> bool:
+        """Ask the Deployer, until ``end``, whether the FrontEnd was started anew at another address."""
+        before = self.info.front_end_address
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                self.info = await self._client.deployment_info(self.name)
+        except (PartitaError, TimeoutError):
+            return False
+        return self.info.front_end_address != before and time.monotonic() < end
 
     async def undeploy(self) -> None:
         """End the deployment once its requests have ended."""

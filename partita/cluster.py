@@ -38,6 +38,7 @@ class EmbeddedServer:
     compute_watts: float = 0.0
     transmit_watts: float = 0.0
     links: tuple[EmulatedLink, ...] = ()
+    advertise: str = ""
 
     def flags(self) -> list[str]:
         """As flags of ``python -m services``."""
@@ -51,6 +52,7 @@ class EmbeddedServer:
             f"--compute-watts={self.compute_watts}",
             f"--transmit-watts={self.transmit_watts}",
             f"--links={links}",
+            f"--advertise={self.advertise}",
             # Servers that share a machine stand for others: its meters say nothing of them.
             "--measure-power=false",
         ]
@@ -91,12 +93,14 @@ class EmbeddedCluster:
     Attributes:
         address: of the Deployer (and all other control services).
         processes: ``control`` and every server's name → its process.
+        addresses: the same names → where each listens.
         directory: state and ``*.log`` of all processes.
     """
 
     address: str
     directory: Path
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
     _commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     async def start(self, name: str, *arguments: str) -> str:
@@ -128,13 +132,19 @@ class EmbeddedCluster:
             tail = path.read_text(errors="replace")[-1000:].strip()
             raise FailedPreconditionError(f"the process {name!r} did not start; its log {path} ends with: {tail}")
         address = line.decode().strip()
-        # The last flag wins: started again, it listens where it did.
-        self._commands[name] = (*arguments, f"--listen={address}")
+        self.addresses[name] = address
+        # Started again, it listens where it did.
+        self._commands[name] = _with(arguments, f"--listen={address}")
         return address
 
-    async def restart(self, name: str) -> None:
-        """Start a process that has ended again, with its state and at its address."""
-        await self.start(name, *self._commands[name])
+    async def restart(self, name: str, *flags: str) -> None:
+        """Start a process that has ended again, with its state and at its address unless ``flags`` say otherwise."""
+        await self.start(name, *_with(self._commands[name], *flags))
+
+
+def _with(arguments: Sequence[str], *flags: str) -> tuple[str, ...]:
+    """The arguments with these flags in the place of those of the same name."""
+    return tuple({argument.partition("=")[0]: argument for argument in (*arguments, *flags)}.values())
 
 
 @asynccontextmanager
