@@ -74,7 +74,7 @@ def _component_seconds(
             made = tensors[name].producer in placement.quantized
             targets = {homes[receiver] for receiver in receivers} - {source.server}
             if source is one:
-                seconds += len(targets) * borders.get(name, NO_BORDER).leaving[made]
+                seconds += borders.get(name, NO_BORDER).leaving[made] if targets else 0.0
             elif one.id in receivers and source.server != one.server:
                 seconds += borders.get(name, NO_BORDER).entering[made]
     return seconds

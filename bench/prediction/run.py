@@ -20,23 +20,19 @@ from core.tensors import Array
 from model_divider.quantize import calibrate
 from model_pool.admission import admit
 from optimizer.components import plan_components
-from partita.cluster import EmbeddedServer, embedded_cluster
+from partita.cluster import DEFAULT_SERVERS, EmbeddedServer, embedded_cluster
 from profilers.execution import profile_execution
 from profilers.model_graph import model_signature, read_graph
 from profilers.random_inputs import random_inputs
 from services.runtime.worker import run_in_process
 
-SERVERS = (
-    EmbeddedServer("device", "device", slowdown=8.0),
-    EmbeddedServer("edge", "edge", slowdown=4.0),
-    EmbeddedServer("cloud", "cloud", slowdown=2.0),
+SLOWDOWNS = {"device": 8.0, "edge": 4.0, "cloud": 2.0}
+"""Three servers of unequal declared speed, the device first, and slower than the machine, as at the edge."""
+
+SERVERS = tuple(
+    EmbeddedServer(one.name, one.role, slowdown=SLOWDOWNS[one.name], links=one.links) for one in DEFAULT_SERVERS
 )
-"""Three servers of unequal declared speed, the device first; links are this machine's own loopback.
-
-All are slower than the machine, as devices at the edge are: computing is most of the time, and what is predicted here.
-"""
-
-SLOWDOWNS = {server.name: server.slowdown for server in SERVERS}
+"""With the links of ``partita up``. Unslowed loopback would be limited by the processor that is to be timed."""
 
 METHODS: Mapping[Method, TimingMethod] = {"ours": "profiler", "thesis": "layer-by-layer"}
 
