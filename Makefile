@@ -13,7 +13,7 @@ install: $(VENV)/.installed ## create .venv with everything a developer needs
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[node,models,planner,pictures,traces,demo,development]'
+		--editable '.[node,models,planner,pictures,traces,vision,demo,development]'
 	@touch $@
 
 .PHONY: demo
