@@ -230,6 +230,35 @@ def quantization(
     out.print(shown)
 
 
+@bench_app.command("soak")
+def soak(
+    seconds: Annotated[float, typer.Option(min=1, help="How long faults happen.")] = 1800.0,
+    seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Keep 20 requests in flight while processes die, stop and lose their connections, and count how each ended.
+
+    Control services and three servers, a process each. Ends with an error where a request did not end soon after its
+    deadline, an answer was not the whole model's, an error had no type, or requests did not succeed again by
+    themselves after the last fault.
+    """
+    from bench.soak.run import Soak
+    from bench.soak.run import run as run_soak
+
+    with progress_bar("bench soak") as progress:
+        result = asyncio.run(run_soak(Soak(seconds, seed), progress=progress))
+    figures = result.summary()
+    if as_json:
+        print_json(figures)
+    else:
+        shown = table("figure", ">value")
+        for name, value in figures.items():
+            shown.add_row(name.replace("_", " "), str(value))
+        out.print(shown)
+    if complaints := result.complaints():
+        raise InternalError("; ".join(complaints))
+
+
 def _require_writable(picture: Path) -> None:
     """Find out before an hour of measuring, not after it, that the picture cannot be drawn."""
     if find_spec("matplotlib") is None:

@@ -1,0 +1,1 @@
+"""Requests to a cluster whose processes die, stop and lose their connections."""

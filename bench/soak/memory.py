@@ -1,0 +1,69 @@
+"""How fast the memory of a cluster's processes grows."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import psutil
+
+from partita.cluster import EmbeddedCluster
+
+SAMPLE_SECONDS = 1.0
+
+LEAST_SAMPLES = 20
+"""A shorter run of samples says nothing of growth."""
+
+Sample = tuple[float, int]
+"""When, in seconds, and bytes."""
+
+
+class Memory:
+    """Samples of each process's own memory (what would be freed at its end).
+
+    Attributes:
+        samples: (name, process id, window) → its samples.
+    """
+
+    def __init__(self, cluster: EmbeddedCluster) -> None:
+        self.samples: dict[tuple[str, int, int], list[Sample]] = defaultdict(list)
+        self._cluster = cluster
+
+    async def watch(self, window: int, seconds: float) -> None:
+        """Take samples for a while; ``window`` tells this time apart from others."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for name, process in self._cluster.processes.items():
+                try:
+                    used = psutil.Process(process.pid).memory_full_info().uss
+                except psutil.Error:
+                    continue
+                self.samples[name, process.pid, window].append((time.monotonic(), used))
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    def growth(self) -> float | None:
+        """Bytes per hour, of all processes together; ``None`` where no process was watched for long enough."""
+        return growth_bytes_per_hour(self.samples)
+
+
+def growth_bytes_per_hour(samples: Mapping[tuple[str, int, int], Sequence[Sample]]) -> float | None:
+    """The sum over names of the mean slope of their samples, weighted by how many there are.
+
+    A slope is the median of the slopes between all pairs of samples (Theil and Sen): steps that happen once, as when
+    an allocator takes another arena, do not pass for growth.
+    """
+    slopes: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for (name, _, _), one in samples.items():
+        if len(one) >= LEAST_SAMPLES:
+            slopes[name].append((_slope(one), len(one)))
+    if not slopes:
+        return None
+    means = [np.average([slope for slope, _ in one], weights=[count for _, count in one]) for one in slopes.values()]
+    return float(sum(means)) * 3600
+
+
+def _slope(samples: Sequence[Sample]) -> float:
+    times, used = (np.array(column, dtype=float) for column in zip(*samples, strict=True))
+    first, second = np.triu_indices(len(times), 1)
+    return float(np.median((used[second] - used[first]) / (times[second] - times[first])))
