@@ -1,7 +1,7 @@
 # Every target sets up what it needs; `make` alone lists them.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PROTOS := $(wildcard proto/partita/v1/*.proto)
+PROTOS := $(wildcard proto/partita/v1/*.proto proto/inference/*.proto)
 
 .PHONY: help
 help:
@@ -13,7 +13,7 @@ install: $(VENV)/.installed ## create .venv with everything a developer needs
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[node,models,planner,pictures,traces,vision,demo,development]'
+		--editable '.[node,models,planner,pictures,traces,vision,lab,demo,development]'
 	@touch $@
 
 .PHONY: demo
@@ -35,7 +35,7 @@ lint: install ## style, types, import contracts, contract lint
 .PHONY: generate
 generate: install ## partita/v1 from proto/
 	rm -f partita/v1/*_pb2*
-	$(PYTHON) -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(VENV)/bin/protoc-gen-mypy \
+	$(PYTHON) -m grpc_tools.protoc -I partita/v1=proto/inference -I proto --plugin=protoc-gen-mypy=$(VENV)/bin/protoc-gen-mypy \
 		--plugin=protoc-gen-mypy_grpc=$(VENV)/bin/protoc-gen-mypy_grpc \
 		--python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=only_async:. $(PROTOS)
 

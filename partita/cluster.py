@@ -177,27 +177,38 @@ async def embedded_cluster(
             for server in servers:
                 state = f"--data-directory={directory / server.name}"
                 starting.create_task(cluster.start(server.name, "node", *control, state, *server.flags()))
-        await _all_registered(cluster, {server.name for server in servers})
+        await all_registered(cluster.address, {server.name for server in servers}, directory)
         yield cluster
 
 
-async def _all_registered(cluster: EmbeddedCluster, names: set[str]) -> None:
+async def all_registered(address: str, names: set[str], logs: Path) -> None:
+    """Wait until servers take part and can hold components.
+
+    Args:
+        address: of the Registry.
+        names: of the servers to wait for.
+        logs: the directory to point to where some do not come.
+
+    Raises:
+        ServerUnavailableError: a server did not register in time.
+    """
+    missing = set(names)
     async with Channels() as channels:
-        registry = RegistryClient(channels.to(cluster.address))
+        registry = RegistryClient(channels.to(address))
         try:
             async with asyncio.timeout(START_SECONDS):
                 async for seen in registry.watch():
-                    names -= {
+                    missing -= {
                         server.name
                         for server in seen.servers
                         if server.state is not None and set(SERVER_SERVICES) <= server.services.keys()
                     }
-                    if not names:
+                    if not missing:
                         return
         except TimeoutError:
             raise ServerUnavailableError(
-                f"servers {', '.join(sorted(names))} did not register within {START_SECONDS:.0f} s; "
-                f"see the logs in {cluster.directory}"
+                f"servers {', '.join(sorted(missing))} did not register within {START_SECONDS:.0f} s; "
+                f"see the logs in {logs}"
             ) from None
 
 
