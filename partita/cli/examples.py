@@ -30,6 +30,7 @@ EXAMPLES = {
     "bench prediction": "partita bench prediction --quick",
     "bench noise": "partita bench noise --quick",
     "bench quantization": "partita bench quantization --quick",
+    "bench soak": "partita bench soak --seconds 600 --json",
 }
 """Command → how it may be called."""
 
