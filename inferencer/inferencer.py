@@ -112,7 +112,7 @@ class Inferencer:
         Raises:
             RequestCancelledError: the request has ended.
         """
-        (await self.requests.find(key)).put(name, array)
+        await self.requests.put(key, name, array)
 
     async def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
         """Do this server's part in one request; yields each component's times when its outputs have arrived.
@@ -139,9 +139,14 @@ class Inferencer:
         inputs = {spec.name: await request.wait(spec.name) for spec in component.inputs}
         complete = time.perf_counter()
         loop = asyncio.get_running_loop()
-        started, outputs, ended = await loop.run_in_executor(
-            self._executor, _timed, loaded.sessions[component.id], inputs
-        )
+        try:
+            started, outputs, ended = await loop.run_in_executor(
+                self._executor, _timed, loaded.sessions[component.id], inputs
+            )
+        except asyncio.CancelledError:
+            # What waits for the executor stays in its queue until its turn, without its inputs now.
+            inputs.clear()
+            raise
         for name in inputs:
             request.taken(name)
         del inputs

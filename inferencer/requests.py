@@ -12,6 +12,10 @@ REMEMBERED = 4096
 """How many ended requests are remembered, so that a late tensor is refused at once instead of waiting."""
 
 
+BEGIN_SECONDS = 10.0
+"""How long a tensor that came first waits for its request, which the FrontEnd begins on all servers at once."""
+
+
 class Request:
     """One request's tensors on this server: each is kept until its last consumer has taken it."""
 
@@ -39,6 +43,10 @@ class Request:
         if not self._remaining[name]:
             del self._tensors[name]
 
+    def drop(self) -> None:
+        """Let go of all tensors; what is left of the request may be referred to for longer."""
+        self._tensors.clear()
+
     @property
     def held_bytes(self) -> int:
         """Bytes of the tensors held now."""
@@ -52,6 +60,7 @@ class RequestTable:
         self._open: dict[RequestKey, Request] = {}
         self._ended: OrderedDict[RequestKey, None] = OrderedDict()
         self._changed = asyncio.Condition()
+        self._early_bytes = 0
 
     async def open(self, key: RequestKey, consumers: Mapping[str, int]) -> Request:
         """Begin a request.
@@ -66,21 +75,37 @@ class RequestTable:
             self._changed.notify_all()
         return request
 
+    async def put(self, key: RequestKey, name: str, array: Array) -> None:
+        """Take a tensor in for a request; raises as ``find`` does."""
+        self._early_bytes += array.nbytes
+        try:
+            request = await self.find(key)
+        finally:
+            self._early_bytes -= array.nbytes
+        request.put(name, array)
+
     async def find(self, key: RequestKey) -> Request:
-        """The open request with this key; waits until it is opened.
+        """The open request with this key; waits until it is opened, for ``BEGIN_SECONDS`` at most.
 
         Raises:
-            RequestCancelledError: the request has ended.
+            RequestCancelledError: the request has ended, or did not begin.
         """
-        async with self._changed:
-            await self._changed.wait_for(lambda: key in self._open or key in self._ended)
+        try:
+            async with asyncio.timeout(BEGIN_SECONDS), self._changed:
+                await self._changed.wait_for(lambda: key in self._open or key in self._ended)
+        except TimeoutError:
+            raise RequestCancelledError(
+                f"request {key.request_id} did not begin within {BEGIN_SECONDS:.0f} s; its FrontEnd may be gone"
+            ) from None
         if key in self._ended:
             raise RequestCancelledError(f"request {key.request_id} has ended")
         return self._open[key]
 
     async def close(self, key: RequestKey) -> None:
         """End a request and let go of everything it held."""
-        self._open.pop(key, None)
+        request = self._open.pop(key, None)
+        if request is not None:
+            request.drop()
         self._ended[key] = None
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
@@ -93,5 +118,5 @@ class RequestTable:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of all tensors held now. Any thread may ask."""
-        return sum(request.held_bytes for request in tuple(self._open.values()))
+        """Bytes of all tensors held now, those of requests that have not begun included. Any thread may ask."""
+        return self._early_bytes + sum(request.held_bytes for request in tuple(self._open.values()))

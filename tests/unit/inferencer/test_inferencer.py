@@ -1,6 +1,9 @@
 """One server's part: what it refuses, and what it keeps."""
 
 import asyncio
+import gc
+import threading
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -115,3 +118,39 @@ async def test_preparing_again_loads_nothing_and_takes_over_addresses() -> None:
         await device.receive(KEY, name, array)
     await run
     assert sent == [("edge", "elsewhere:1")]
+
+
+async def test_a_cancelled_request_is_freed_even_where_it_waits_for_the_executor() -> None:
+    model = chain_model()
+    _, version, wires = await deployed(model, ["edge"])
+    edge = wires.inferencers["edge"]
+    spec = version.division.components[0].inputs[0]
+    held = threading.Event()
+    edge._executor.submit(held.wait, 10)
+    array = np.zeros(spec.shape, spec.dtype)
+    freed = weakref.ref(array)
+    running = asyncio.create_task(anext(edge.run(KEY)))
+    await edge.receive(KEY, spec.name, array)
+    while edge._executor._work_queue.empty():
+        await asyncio.sleep(0)
+    assert edge.requests.held_bytes == array.nbytes
+    del array
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert len(edge.requests) == 0
+    assert edge.requests.held_bytes == 0
+    gc.collect()
+    assert freed() is None
+    held.set()
+
+
+async def test_tensors_of_requests_that_do_not_begin_are_counted_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferencer.requests.BEGIN_SECONDS", 0.05)
+    table = RequestTable()
+    early = asyncio.create_task(table.put(KEY, "x", np.zeros(4, np.float32)))
+    await asyncio.sleep(0)
+    assert table.held_bytes == 16
+    with pytest.raises(RequestCancelledError, match="did not begin"):
+        await early
+    assert table.held_bytes == 0
