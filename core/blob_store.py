@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from core.directories import make_directory, sync_directory
 from core.errors import CorruptDataError, InvalidArgumentError, NotFoundError
 
 _TEMPORARY = "incoming-"
@@ -46,12 +47,7 @@ class BlobWriter:
         self._file.close()
         # Replaces an equal blob too: that heals one which went bad since.
         self._temporary.replace(self._directory / actual)
-        # Without this a crash of the machine may forget the renaming.
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(self._directory)
         return actual
 
     def discard(self) -> None:
@@ -68,7 +64,7 @@ class BlobStore:
 
     def __init__(self, directory: Path) -> None:
         """Open ``directory``, creating it where it is missing, and drop what a crash left half-written."""
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         self._directory = directory
         for leftover in directory.glob(f"{_TEMPORARY}*"):
             leftover.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from core.directories import make_directory
 from core.errors import CorruptDataError
 
 _SETUP = """
@@ -40,7 +41,7 @@ class DocumentStore:
         Raises:
             CorruptDataError: the file is not such a store.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
