@@ -97,6 +97,11 @@ class FrontEnd:
             raise NotFoundError(f"no deployment {deployment!r} is active on this device; active: {known}")
         return version
 
+    @property
+    def deployments(self) -> Mapping[str, DeploymentVersion]:
+        """The versions in force by deployment."""
+        return self._current
+
     async def infer(self, deployment: str, read: ReadInputs, seconds: float | None, request_id: str = "") -> Answer:
         """Answer one request, when its turn comes.
 

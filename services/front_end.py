@@ -13,6 +13,7 @@ from partita.v1 import front_end_pb2, front_end_pb2_grpc
 from services.clients.inferencer import InferencerClient
 from services.convert import from_component_run
 from services.membership import membership
+from services.open_inference import attach_open_inference
 from services.runtime.channels import Channels
 from services.runtime.handlers import Context
 from services.runtime.metrics import REQUESTS, REQUESTS_UNDER_WAY, watch
@@ -143,6 +144,7 @@ def front_end_service(settings: Settings) -> Service:
             servicer = FrontEndServicer(front_end, settings.tensor_limit_bytes)
             front_end_pb2_grpc.add_FrontEndServicer_to_server(servicer, binding.server)
             binding.names.append(front_end_pb2.DESCRIPTOR.services_by_name["FrontEnd"].full_name)
+            attach_open_inference(front_end, binding)
             async with membership(settings, "front_end", binding, channels):
                 yield
 
