@@ -17,10 +17,10 @@ from examples.demo_cluster import PROFILING, SERVERS, WISHES, privacy_rule
 from examples.text_detection import (
     INPUT,
     INPUT_SHAPE,
-    draw_boxes,
+    draw_text,
+    find_text,
     model_path,
     photos,
-    text_boxes,
     to_input,
     unseen_photos,
 )
@@ -87,7 +87,7 @@ async def _demonstrate(client: aio.Client) -> None:
     whole = await deployment.whole_model()
     same, floating = await asyncio.to_thread(_run_locally, whole, images)
     _compare(plan, reports, seen, _differences(answers, same), _differences(answers, floating))
-    _draw(plan, problem, images[0], next(iter(answers[0].values())))
+    _draw(plan, problem, images[0], answers[0])
     await deployment.undeploy()
 
 
@@ -124,12 +124,12 @@ def _compare(
     out.print(shown)
 
 
-def _draw(plan: Plan, problem: Problem, image: Image.Image, probabilities: Array) -> None:
+def _draw(plan: Plan, problem: Problem, image: Image.Image, answer: dict[str, Array]) -> None:
     OUTPUT.mkdir(exist_ok=True)
-    boxes = text_boxes(probabilities)
-    draw_boxes(image, boxes).save(OUTPUT / "text.png")
+    found = find_text(image, answer)
+    draw_text(image, found).save(OUTPUT / "text.png")
     draw_plan(plan, OUTPUT / "plan.png", problem)
-    _step(f"Found {len(boxes)} lines of text")
+    _step(f"Found {len(found)} lines of text")
     out.print(f"{OUTPUT / 'text.png'}  the page with its text boxes")
     out.print(f"{OUTPUT / 'plan.png'}  the plan")
 

@@ -1,26 +1,28 @@
-"""Finding text in an image with PP-OCRv4's detection model (Apache-2.0), which comes with rapidocr-onnxruntime.
+"""Finding text in an image with PP-OCRv4's detection model (Apache-2.0), which comes with rapidocr-onnxruntime."""
 
-The model's own post-processing imports OpenCV, which needs libGL; the few steps that are needed
-(differentiable binarisation: threshold, boxes, score, grow) are done with scikit-image and shapely here.
-"""
-
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from shapely.geometry import MultiPoint, Polygon
+from PIL import Image
 from skimage import data
-from skimage.measure import label, regionprops
+
+from core.tensors import Array, TensorSpec
+from partita.vision import Found, annotated, prepare, read, vision_model
 
 SIDE = 640
 """Width and height of the model's input in pixels."""
 
 INPUT, INPUT_SHAPE = "x", (1, 3, SIDE, SIDE)
 
-THRESHOLD, BOX_THRESHOLD, UNCLIP_RATIO, LEAST_SIDE = 0.3, 0.5, 1.6, 3
-"""PP-OCR's defaults: of a pixel, of a box's mean; how far a box grows; its least height in pixels."""
+MODEL = vision_model(
+    [TensorSpec(INPUT, "float32", INPUT_SHAPE)],
+    [TensorSpec("sigmoid_0.tmp_0", "float32", (1, 1, SIDE, SIDE))],
+    {},
+    task="text",
+)
+"""What the file does not say of itself: that it finds text."""
 
 
 def model_path() -> Path:
@@ -67,31 +69,17 @@ def _fitted(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
 
 
-def to_input(image: Image.Image) -> dict[str, NDArray[np.float32]]:
+def to_input(image: Image.Image) -> dict[str, Array]:
     """The model's inputs: blue, green, red from −1 to 1, float32 1x3x640x640, white where the image ends."""
-    square = Image.new("RGB", (SIDE, SIDE), "white")
-    square.paste(image)
-    pixels = np.asarray(square, np.float32)[:, :, ::-1] / 127.5 - 1
-    return {INPUT: np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])}
+    return prepare(MODEL, image)[0]
 
 
-def text_boxes(probabilities: NDArray[np.float32]) -> list[list[tuple[float, float]]]:
-    """Corners of the text boxes in the model's output, float32 1x1x640x640: each pixel's probability of text."""
-    boxes = []
-    for region in regionprops(label(probabilities[0, 0] > THRESHOLD), intensity_image=probabilities[0, 0]):
-        tight = MultiPoint(region.coords[:, ::-1] + 0.5).minimum_rotated_rectangle
-        if not isinstance(tight, Polygon) or region.intensity_mean < BOX_THRESHOLD:
-            continue
-        grown = tight.buffer(tight.area * UNCLIP_RATIO / tight.length).minimum_rotated_rectangle
-        if min(region.bbox[2] - region.bbox[0], region.bbox[3] - region.bbox[1]) >= LEAST_SIDE:
-            boxes.append([(float(x), float(y)) for x, y in grown.exterior.coords[:-1]])
-    return boxes
+def find_text(image: Image.Image, outputs: Mapping[str, Array]) -> Found:
+    """The boxes of text in an image of which the model has given ``outputs``."""
+    _, letterbox = prepare(MODEL, image)
+    return read(MODEL, outputs, letterbox)
 
 
-def draw_boxes(image: Image.Image, boxes: list[list[tuple[float, float]]]) -> Image.Image:
-    """A copy of the image with the boxes outlined."""
-    drawn = image.copy()
-    pen = ImageDraw.Draw(drawn)
-    for box in boxes:
-        pen.line([*box, box[0]], fill="#D55E00", width=2)
-    return drawn
+def draw_text(image: Image.Image, found: Found) -> Image.Image:
+    """A copy of the image with the boxes of text outlined."""
+    return annotated(MODEL, image, found)

@@ -11,9 +11,11 @@ Needs the extra ``vision``. Results are those of the library ``supervision``: ``
 """
 
 from partita.vision.files import image_paths, read_image
-from partita.vision.found import Found, described
+from partita.vision.found import Found, annotated, described
 from partita.vision.letterbox import Letterbox
 from partita.vision.model import InputLayout, Task, VisionModel, vision_model
+from partita.vision.postprocessing import read
+from partita.vision.preprocessing import prepare
 from partita.vision.thresholds import Thresholds
 from partita.vision.video import frames, video_info
 from partita.vision.vision import Vision
@@ -26,9 +28,12 @@ __all__ = [
     "Thresholds",
     "Vision",
     "VisionModel",
+    "annotated",
     "described",
     "frames",
     "image_paths",
+    "prepare",
+    "read",
     "read_image",
     "video_info",
     "vision_model",

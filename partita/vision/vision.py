@@ -9,9 +9,9 @@ from typing import Protocol
 from PIL import Image
 
 from core.tensors import Array, TensorSpec
-from partita.vision import text, yolo
 from partita.vision.found import Found, annotated
 from partita.vision.model import InputLayout, VisionModel, vision_model
+from partita.vision.postprocessing import read
 from partita.vision.preprocessing import prepare
 from partita.vision.thresholds import Thresholds
 
@@ -67,7 +67,7 @@ class Vision:
             task: ``classify``, ``detect``, ``segment`` or ``text``.
             names: class names.
             layout: how an image becomes the model's input.
-            thresholds: what counts as found.
+            thresholds: what counts as found; the task's usual ones where they are left out.
 
         Raises:
             InvalidArgumentError: the task is not known, or not one of ours.
@@ -78,7 +78,7 @@ class Vision:
         self.model: VisionModel = vision_model(
             info.inputs, info.outputs, info.metadata, task=task, names=names, layout=layout
         )
-        self.thresholds = thresholds or (text.TEXT_THRESHOLDS if self.model.task == "text" else Thresholds())
+        self.thresholds = thresholds
 
     def find(self, image: Image.Image, timeout_seconds: float = TIMEOUT_SECONDS) -> Found:
         """What is in an image; coordinates are the image's own pixels.
@@ -89,10 +89,7 @@ class Vision:
         """
         inputs, letterbox = prepare(self.model, image)
         outputs = self._deployment.infer(inputs, timeout_seconds)
-        if self.model.task == "classify":
-            return yolo.classes(self.model, outputs, self.thresholds)
-        find = text.texts if self.model.task == "text" else yolo.objects
-        return find(self.model, outputs, letterbox, self.thresholds)
+        return read(self.model, outputs, letterbox, self.thresholds)
 
     def stream(
         self, images: Iterable[Image.Image], in_flight: int = IN_FLIGHT, timeout_seconds: float = TIMEOUT_SECONDS

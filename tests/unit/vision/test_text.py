@@ -58,3 +58,11 @@ def test_other_outputs_are_refused():
     model = vision_model([MODEL.input], [TensorSpec("y", "float32", (1, 5))], {}, task="text")
     with pytest.raises(InvalidModelError, match="text detector"):
         texts(model, {"y": np.zeros((1, 5), np.float32)}, TWICE, Thresholds())
+
+
+@pytest.mark.parametrize("width", [1, 200])
+def test_boxes_of_degenerate_regions_are_left_out(width):
+    probabilities = np.zeros((100, 200), np.float32)
+    probabilities[7, :width] = 0.9
+    boxes, scores = text_boxes(probabilities)
+    assert (boxes.shape, scores.shape) == ((0, 4, 2), (0,))
