@@ -1,4 +1,8 @@
-"""Services of servers that take part as long as they renew their leases."""
+"""Services of servers that take part as long as they renew their leases.
+
+Leases are kept in memory alone. A Registry that was started anew knows nobody, and every service registers again by
+itself as soon as its next renewal is refused, which is within a third of a lease.
+"""
 
 import logging
 import time

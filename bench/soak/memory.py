@@ -42,13 +42,13 @@ class Memory:
                 self.samples[name, process.pid, window].append((time.monotonic(), used))
             await asyncio.sleep(SAMPLE_SECONDS)
 
-    def growth(self) -> float | None:
-        """Bytes per hour, of all processes together; ``None`` where no process was watched for long enough."""
+    def growth(self) -> dict[str, float]:
+        """Bytes per hour of each process that was watched for long enough."""
         return growth_bytes_per_hour(self.samples)
 
 
-def growth_bytes_per_hour(samples: Mapping[tuple[str, int, int], Sequence[Sample]]) -> float | None:
-    """The sum over names of the mean slope of their samples, weighted by how many there are.
+def growth_bytes_per_hour(samples: Mapping[tuple[str, int, int], Sequence[Sample]]) -> dict[str, float]:
+    """For each name the mean slope of its samples, weighted by how many there are.
 
     A slope is the median of the slopes between all pairs of samples (Theil and Sen): steps that happen once, as when
     an allocator takes another arena, do not pass for growth.
@@ -57,10 +57,10 @@ def growth_bytes_per_hour(samples: Mapping[tuple[str, int, int], Sequence[Sample
     for (name, _, _), one in samples.items():
         if len(one) >= LEAST_SAMPLES:
             slopes[name].append((_slope(one), len(one)))
-    if not slopes:
-        return None
-    means = [np.average([slope for slope, _ in one], weights=[count for _, count in one]) for one in slopes.values()]
-    return float(sum(means)) * 3600
+    return {
+        name: 3600 * float(np.average([slope for slope, _ in one], weights=[count for _, count in one]))
+        for name, one in sorted(slopes.items())
+    }
 
 
 def _slope(samples: Sequence[Sample]) -> float:

@@ -26,6 +26,7 @@ class Endings:
         answers: that were the whole model's.
         wrong: answers that were not.
         typed_errors: by name.
+        examples: typed error → the last one's message.
         untyped_errors: errors that are not Partita's, by what they say.
         unanswered: requests that had not ended a while after their deadline.
         slowest_seconds: of all that ended.
@@ -36,6 +37,7 @@ class Endings:
     answers: int = 0
     wrong: int = 0
     typed_errors: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
     untyped_errors: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     slowest_seconds: float = 0.0
@@ -76,6 +78,7 @@ async def call_on(
             endings.unanswered += 1
         except PartitaError as error:
             endings.typed_errors[type(error).__name__] += 1
+            endings.examples[type(error).__name__] = str(error)
             await asyncio.sleep(PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001 - none may come: these are what is looked for
             endings.untyped_errors[f"{type(error).__name__}: {error}"] += 1

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +63,13 @@ class SoakResult:
         faults: kind → how many happened.
         endings: of all requests.
         recovery_seconds: from the last fault until every caller had an answer; ``None`` if that did not come.
-        memory_growth_bytes_per_hour: of all processes, while none was killed; ``None`` after short runs.
+        memory_growth: of each process, in bytes per hour, while none was killed; empty after short runs.
     """
 
     faults: Counter[str]
     endings: Endings
     recovery_seconds: float | None
-    memory_growth_bytes_per_hour: float | None
+    memory_growth: Mapping[str, float]
 
     def summary(self) -> dict[str, Any]:
         """The figures."""
@@ -79,8 +80,10 @@ class SoakResult:
             "unanswered": self.endings.unanswered,
             "wrong": self.endings.wrong,
             "kills": self.faults["kill"],
-            "memory_growth_bytes_per_hour": self.memory_growth_bytes_per_hour,
+            "memory_growth_bytes_per_hour": sum(self.memory_growth.values()) if self.memory_growth else None,
+            "memory_growth_by_process": dict(self.memory_growth),
             "errors": dict(self.endings.typed_errors),
+            "error_examples": self.endings.examples,
             "untyped_errors": dict(self.endings.untyped_errors),
             "pauses": self.faults["pause"],
             "broken_connections": self.faults["break"],

@@ -253,8 +253,11 @@ def soak(
     else:
         shown = table("figure", ">value")
         for name, value in figures.items():
-            shown.add_row(name.replace("_", " "), str(value))
+            if not isinstance(value, dict):
+                shown.add_row(name.replace("_", " "), f"{value:,.1f}" if isinstance(value, float) else str(value))
         out.print(shown)
+        for name, count in figures["errors"].items():
+            out.print(f"{count} × {name}, for example: {figures['error_examples'][name]}")
     if complaints := result.complaints():
         raise InternalError("; ".join(complaints))
 

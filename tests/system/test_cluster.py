@@ -173,7 +173,17 @@ async def test_a_killed_server_is_named_and_noticed(tmp_path: Path) -> None:
         await (await client.deploy(plan, "chain")).infer(inputs)
 
 
-async def test_what_was_accepted_survives_the_control_process(tmp_path: Path) -> None:
+async def until_answered(deployment: aio.Deployment, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Ask until there is an answer; until then, errors are typed."""
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                return await deployment.infer(inputs)
+            except PartitaError:
+                await asyncio.sleep(0.2)
+
+
+async def test_what_was_accepted_survives_every_process(tmp_path: Path) -> None:
     async with small_cluster(tmp_path) as (cluster, client):
         model = await load_chain(client, "chain")
         plan = await client.plan("chain", layer_rules=SPREAD, noise_limit=0.0)
@@ -194,3 +204,13 @@ async def test_what_was_accepted_survives_the_control_process(tmp_path: Path) ->
         again = await client.deployment("chain")
         assert largest_difference(await again.infer(inputs), answer) == 0
         assert (await client.deploy(plan.id or "")).info.version == 2
+        again = await client.deployment("chain")
+        # Servers take up their parts by themselves, from their own disks, wherever they are now.
+        (tmp_path / "blobs").rename(tmp_path / "out of reach")
+        for name, flags in (("cloud", []), ("edge", ["--listen=127.0.0.1:0"]), ("device", ["--listen=127.0.0.1:0"])):
+            before = cluster.addresses[name]
+            cluster.processes[name].kill()
+            await cluster.processes[name].wait()
+            await cluster.restart(name, *flags)
+            assert (cluster.addresses[name] != before) == bool(flags)
+            assert largest_difference(await until_answered(again, inputs), answer) == 0

@@ -46,9 +46,9 @@ async def test_each_ending_is_counted_as_what_it_is() -> None:
     assert endings.typed_errors == {"BusyError": 1}
     assert list(endings.untyped_errors) == ["KeyError: 'oops'"]
     assert endings.requests == 6
-    result = SoakResult(Counter(), endings, None, None)
+    result = SoakResult(Counter(), endings, None, {})
     assert len(result.complaints()) == 4
-    assert SoakResult(Counter(), Endings(answers=1), 0.0, None).complaints() == []
+    assert SoakResult(Counter(), Endings(answers=1), 0.0, {}).complaints() == []
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_growth_is_the_slope_and_not_a_single_step() -> None:
     steady = [(float(second), 1000) for second in times]
     growing = [(float(second), 1000 + 2 * second) for second in times]
     step = [(float(second), 1000 + (5000 if second > 3 else 0)) for second in times]
-    assert growth_bytes_per_hour({("a", 1, 0): steady, ("b", 2, 0): growing, ("c", 3, 0): step}) == 7200
+    samples = {("a", 1, 0): steady, ("b", 2, 0): growing, ("c", 3, 0): step, ("d", 4, 0): growing[:3]}
+    assert growth_bytes_per_hour(samples) == {"a": 0, "b": 7200, "c": 0}
     # Two lives of a process are not two processes.
-    assert growth_bytes_per_hour({("b", 2, 0): growing, ("b", 3, 0): growing}) == 7200
-    assert growth_bytes_per_hour({("a", 1, 0): steady[:3]}) is None
+    assert growth_bytes_per_hour({("b", 2, 0): growing, ("b", 3, 0): growing}) == {"b": 7200}
 
 
 async def test_the_proxy_passes_on_and_cuts_where_it_is_told() -> None:
