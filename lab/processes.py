@@ -21,12 +21,15 @@ READY_SECONDS = 60.0
 
 Process = subprocess.Popen[bytes]
 
+_started: list[Process] = []
+"""They outlive this process; as long as it runs, it must take note of their ends."""
+
 
 def start(lab: Lab, namespace: str, name: str, command: Command) -> Process:
     """Start a process in a namespace that outlives this one; what it says goes to ``NAME.log``."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PARTITA_")}
     with (lab.directory / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - our own commands
+        process = subprocess.Popen(  # noqa: S603 - our own commands
             ["ip", "netns", "exec", namespace, *command],  # noqa: S607 - wherever it is installed
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -36,6 +39,8 @@ def start(lab: Lab, namespace: str, name: str, command: Command) -> Process:
             env=environment,
             start_new_session=True,
         )
+    _started.append(process)
+    return process
 
 
 def start_relay(lab: Lab) -> None:
@@ -82,6 +87,7 @@ def stop_all(namespaces: list[str]) -> None:
         end = time.monotonic() + patience
         while _running(namespaces) and time.monotonic() < end:
             time.sleep(0.05)
+    _started[:] = [process for process in _started if process.poll() is None]
 
 
 def _running(namespaces: list[str]) -> list[int]:

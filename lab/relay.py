@@ -16,12 +16,12 @@ import socket
 import struct
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 
 from core.documents import loads
 from lab.inside import inside
 from lab.link_queue import LinkQueue
-from lab.network import LINK_DEVICE, Network
+from lab.network import LINK_DEVICE
 from lab.state import Change, Lab, load
 
 _TUNSETIFF, _TUNSETOFFLOAD = 0x400454CA, 0x400454D0
@@ -53,11 +53,14 @@ def open_device() -> int:
 class Relay:
     """All links of a lab."""
 
-    def __init__(self, lab: Lab) -> None:
-        network: Network = lab.network
-        servers = [server.name for server in lab.topology.servers]
-        self._devices = {name: inside(network.namespace(name), open_device) for name in servers}
-        self._addresses = {socket.inet_aton(network.address(name)): name for name in servers}
+    def __init__(self, lab: Lab, devices: Mapping[str, int]) -> None:
+        """Links that are free.
+
+        Args:
+            devices: server → descriptor of its device, not blocking.
+        """
+        self._devices = devices
+        self._addresses = {socket.inet_aton(lab.network.address(name)): name for name in devices}
         draw = random.Random(0).random  # noqa: S311 - packets to lose, no secrets
         self._links = {(link.source, link.target): LinkQueue(link.shape, draw) for link in lab.topology.links}
         self._under_way: list[tuple[float, int, int, bytes]] = []
@@ -77,29 +80,30 @@ class Relay:
                 wait = max(0.0, self._under_way[0][0] - time.monotonic() - SPIN_SECONDS)
             for ready in select.select(watched, (), (), wait)[0]:
                 if ready in names:
-                    self._take(ready, names[ready])
+                    self.take(names[ready])
                 else:
                     self.change(loads(changes.recv(65536), Change))
-            self._deliver()
+            self.deliver()
 
-    def _take(self, device: int, source: str) -> None:
+    def take(self, source: str) -> None:
+        """Read what a server has sent, and let links decide when it arrives."""
         for _ in range(_BATCH):
             try:
-                packet = os.read(device, _LARGEST_BYTES)
+                packet = os.read(self._devices[source], _LARGEST_BYTES)
             except BlockingIOError:
                 return
             # An IPv4 packet has its target's address at byte 16.
-            target = self._addresses.get(packet[_HEADER_BYTES + 16 : _HEADER_BYTES + 20])
-            link = self._links.get((source, target or ""))
+            target = self._addresses.get(packet[_HEADER_BYTES + 16 : _HEADER_BYTES + 20], "")
+            link = self._links.get((source, target))
             if link is None:
                 continue
             arrival = link.arrival(time.monotonic(), len(packet) - _HEADER_BYTES)
             if arrival is not None:
                 self._count += 1
-                due = (arrival - OWN_SECONDS, self._count, self._devices[target or ""], packet)
-                heapq.heappush(self._under_way, due)
+                heapq.heappush(self._under_way, (arrival - OWN_SECONDS, self._count, self._devices[target], packet))
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
+        """Hand out what has arrived."""
         waiting = self._under_way
         while waiting and waiting[0][0] <= time.monotonic():
             _, _, device, packet = heapq.heappop(waiting)
@@ -111,11 +115,10 @@ class Relay:
 def main() -> None:
     """Make the devices, say so on standard output, and carry packets."""
     lab = load(sys.argv[1])
-    relay = Relay(lab)
-    path = Path(lab.relay_socket)
-    path.unlink(missing_ok=True)
+    namespaces = {server.name: lab.network.namespace(server.name) for server in lab.topology.servers}
+    relay = Relay(lab, {name: inside(namespace, open_device) for name, namespace in namespaces.items()})
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as changes:
-        changes.bind(str(path))
+        changes.bind(str(lab.relay_socket))
         # Ahead of what the servers compute: a late relay is a longer link. Some containers do not allow it.
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))

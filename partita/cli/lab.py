@@ -293,7 +293,7 @@ def _show(compared: "list[Comparison]") -> None:
             "–" if measured.loss is None else f"{measured.loss:.2%}",
         )
     out.print(shown)
-    out.print("delays are one way; errors of those below 1 ms are relative to 1 ms")
+    out.print("delays are one way; errors of those below 2.5 ms are relative to 2.5 ms")
 
 
 def _show_topology(topology: "Topology", as_json: bool) -> None:
