@@ -10,6 +10,7 @@ from core.tensors import Array, TensorSpec, check_spec
 from frontend.attempts import Answer
 from frontend.front_end import FrontEnd
 from partita.v1 import front_end_pb2, front_end_pb2_grpc
+from partita.v1.tensor_transport_pb2 import DESTINATION_FRONT_END
 from services.clients.inferencer import InferencerClient
 from services.convert import from_component_run
 from services.membership import membership
@@ -21,7 +22,8 @@ from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.streams import TensorsAssembly, tensor_parts
 from services.runtime.tracing import request_span
-from services.transfers import TensorSender, receive_tensor
+from services.transport.arrivals import Sink
+from services.transport.sender import TensorSender
 
 
 class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
@@ -66,13 +68,6 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
     async def Drain(self, request: front_end_pb2.DrainRequest, context: Context) -> front_end_pb2.DrainResponse:
         await self._front_end.drain(request.deployment, request.version)
         return front_end_pb2.DrainResponse()
-
-    async def Deliver(
-        self, request_iterator: AsyncIterator[front_end_pb2.DeliverRequest], context: Context
-    ) -> front_end_pb2.DeliverResponse:
-        key, name, array = await receive_tensor(request_iterator, self._front_end.expected, self._tensor_limit_bytes)
-        self._front_end.deliver(key, name, array)
-        return front_end_pb2.DeliverResponse()
 
 
 async def _header(requests: AsyncIterator[front_end_pb2.InferRequest]) -> front_end_pb2.InferHeader:
@@ -132,7 +127,7 @@ def front_end_service(settings: Settings) -> Service:
     @asynccontextmanager
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
-            inferencers = Inferencers(channels, TensorSender(channels, binding.shaper(settings.links)))
+            inferencers = Inferencers(channels, binding.sender(settings.links))
             front_end = FrontEnd(
                 inferencers,
                 settings.request_limit,
@@ -143,6 +138,8 @@ def front_end_service(settings: Settings) -> Service:
             watch(REQUESTS_UNDER_WAY, "front_end", settings.server, lambda: front_end.requests_under_way)
             servicer = FrontEndServicer(front_end, settings.tensor_limit_bytes)
             front_end_pb2_grpc.add_FrontEndServicer_to_server(servicer, binding.server)
+            sinks = binding.receiver(settings.tensor_limit_bytes).sinks
+            sinks[DESTINATION_FRONT_END] = Sink(front_end.expected, front_end.deliver)
             binding.names.append(front_end_pb2.DESCRIPTOR.services_by_name["FrontEnd"].full_name)
             attach_open_inference(front_end, binding)
             async with membership(settings, "front_end", binding, channels):

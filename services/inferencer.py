@@ -9,6 +9,7 @@ from core.documents import loads
 from inferencer.blob_cache import BlobCache
 from inferencer.inferencer import Inferencer
 from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
+from partita.v1.tensor_transport_pb2 import DESTINATION_INFERENCER
 from services.clients.model_pool import ModelPoolClient
 from services.convert import from_component_run
 from services.membership import membership
@@ -19,15 +20,14 @@ from services.runtime.metrics import HELD_BYTES, REQUESTS_UNDER_WAY, observe_run
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.tracing import record_run
-from services.transfers import TensorSender, receive_tensor
+from services.transport.arrivals import Sink
 
 
 class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
     """Converts and calls."""
 
-    def __init__(self, inferencer: Inferencer, tensor_limit_bytes: int) -> None:
+    def __init__(self, inferencer: Inferencer) -> None:
         self._inferencer = inferencer
-        self._tensor_limit_bytes = tensor_limit_bytes
 
     def Prepare(
         self, request: inferencer_pb2.PrepareRequest, context: Context
@@ -53,13 +53,6 @@ class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
                 record_run(context, key, run)
                 yield inferencer_pb2.RunResponse(run=from_component_run(run))
 
-    async def Transfer(
-        self, request_iterator: AsyncIterator[inferencer_pb2.TransferRequest], context: Context
-    ) -> inferencer_pb2.TransferResponse:
-        key, name, array = await receive_tensor(request_iterator, self._inferencer.expected, self._tensor_limit_bytes)
-        await self._inferencer.receive(key, name, array)
-        return inferencer_pb2.TransferResponse()
-
 
 def inferencer_service(settings: Settings) -> Service:
     """The Inferencer of ``settings.server``."""
@@ -68,15 +61,16 @@ def inferencer_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
             pool = ModelPoolClient(channels.to(settings.address_of("model_pool", binding.address)))
-            outlet = TensorSender(channels, binding.shaper(settings.links))
             # Servers may share a machine, and then this directory's parent.
             directory = settings.data_directory / f"components-{quote(settings.server, safe='')}"
             components = BlobCache(pool, directory, settings.cache_bytes)
-            inferencer = Inferencer(settings.server, settings.runtime, components, outlet)
+            inferencer = Inferencer(settings.server, settings.runtime, components, binding.sender(settings.links))
             watch(REQUESTS_UNDER_WAY, "inferencer", settings.server, lambda: len(inferencer.requests))
             watch(HELD_BYTES, "inferencer", settings.server, lambda: inferencer.requests.held_bytes)
-            servicer = InferencerServicer(inferencer, settings.tensor_limit_bytes)
+            servicer = InferencerServicer(inferencer)
             inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)
+            sinks = binding.receiver(settings.tensor_limit_bytes).sinks
+            sinks[DESTINATION_INFERENCER] = Sink(inferencer.expected, inferencer.receive)
             binding.names.append(inferencer_pb2.DESCRIPTOR.services_by_name["Inferencer"].full_name)
             async with membership(settings, "inferencer", binding, channels):
                 yield

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.tensors import Array
 from profilers.link_history import KEPT, PROBE_BYTES, TINY_BYTES, LinkHistory
-from services.transfers import TensorSender
+from services.transport.sender import TensorSender
 
 ROUND_TRIPS = 9
 """Tiny transfers whose times give the round trip."""

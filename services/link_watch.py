@@ -10,7 +10,7 @@ from core.profiles import MeasuredLink
 from profilers.link_history import PROBE_BYTES, LinkHistory
 from services.clients.registry import RegistryClient
 from services.link_probe import Send
-from services.transfers import PROBE_TIMEOUT_SECONDS
+from services.transport.sender import PROBE_TIMEOUT_SECONDS
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from core.profiles import MeasuredLink, ServerState
 from core.progress import Progress
 from core.version import partita_version
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
+from partita.v1.tensor_transport_pb2 import DESTINATION_SERVER_MONITOR
 from profilers.energy_counters import DrawnWatts, find_meter
 from profilers.server_monitor import read_state
 from services.clients.registry import RegistryClient
@@ -25,7 +26,8 @@ from services.runtime.events import Step, events
 from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.transfers import TensorSender, receive_tensor
+from services.transport.arrivals import Sink
+from services.transport.sender import TensorSender
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +42,12 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
         sender: TensorSender,
         watch: LinkWatch,
         turn: asyncio.Lock,
-        tensor_limit_bytes: int,
     ) -> None:
         self._server = server
         self._read = read
         self._sender = sender
         self._watch = watch
         self._turn = turn
-        self._tensor_limit_bytes = tensor_limit_bytes
 
     async def GetState(
         self, request: server_monitor_pb2.GetStateRequest, context: Context
@@ -67,12 +67,6 @@ class ServerMonitorServicer(server_monitor_pb2_grpc.ServerMonitorServicer):
                 else:
                     for link in event:
                         yield server_monitor_pb2.MeasureLinksResponse(link=from_link(link))
-
-    async def Probe(
-        self, request_iterator: AsyncIterator[server_monitor_pb2.ProbeRequest], context: Context
-    ) -> server_monitor_pb2.ProbeResponse:
-        await receive_tensor(request_iterator, lambda *_: None, self._tensor_limit_bytes)
-        return server_monitor_pb2.ProbeResponse()
 
     async def _measure(self, targets: Mapping[str, str], progress: Progress) -> list[MeasuredLink]:
         links: list[MeasuredLink] = []
@@ -128,15 +122,16 @@ def server_monitor_service(settings: Settings) -> Service:
                 )
 
             async with Channels() as channels:
-                sender, turn = TensorSender(channels, binding.shaper(settings.links)), asyncio.Lock()
+                sender, turn = binding.sender(settings.links), asyncio.Lock()
                 registry = RegistryClient(channels.to(settings.address_of("registry", binding.address)))
                 watch = LinkWatch(
                     settings.server, partial(probe, sender), registry.report_links, turn, settings.link_budget or 1.0
                 )
-                servicer = ServerMonitorServicer(
-                    settings.server, read, sender, watch, turn, settings.tensor_limit_bytes
-                )
+                servicer = ServerMonitorServicer(settings.server, read, sender, watch, turn)
                 server_monitor_pb2_grpc.add_ServerMonitorServicer_to_server(servicer, binding.server)
+                # A measurement's tensors are taken as any other, and dropped.
+                sinks = binding.receiver(settings.tensor_limit_bytes).sinks
+                sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, lambda *_: None)
                 binding.names.append(server_monitor_pb2.DESCRIPTOR.services_by_name["ServerMonitor"].full_name)
                 async with membership(settings, "server_monitor", binding, channels, read):
                     tasks = []

@@ -55,11 +55,6 @@ class FrontEndStub(object):
                 request_serializer=partita_dot_v1_dot_front__end__pb2.DrainRequest.SerializeToString,
                 response_deserializer=partita_dot_v1_dot_front__end__pb2.DrainResponse.FromString,
                 _registered_method=True)
-        self.Deliver = channel.stream_unary(
-                '/partita.v1.FrontEnd/Deliver',
-                request_serializer=partita_dot_v1_dot_front__end__pb2.DeliverRequest.SerializeToString,
-                response_deserializer=partita_dot_v1_dot_front__end__pb2.DeliverResponse.FromString,
-                _registered_method=True)
 
 
 class FrontEndServicer(object):
@@ -95,13 +90,6 @@ class FrontEndServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Deliver(self, request_iterator, context):
-        """A model output from the Inferencer that made it: the header, then chunks.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_FrontEndServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -124,11 +112,6 @@ def add_FrontEndServicer_to_server(servicer, server):
                     servicer.Drain,
                     request_deserializer=partita_dot_v1_dot_front__end__pb2.DrainRequest.FromString,
                     response_serializer=partita_dot_v1_dot_front__end__pb2.DrainResponse.SerializeToString,
-            ),
-            'Deliver': grpc.stream_unary_rpc_method_handler(
-                    servicer.Deliver,
-                    request_deserializer=partita_dot_v1_dot_front__end__pb2.DeliverRequest.FromString,
-                    response_serializer=partita_dot_v1_dot_front__end__pb2.DeliverResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -240,33 +223,6 @@ class FrontEnd(object):
             '/partita.v1.FrontEnd/Drain',
             partita_dot_v1_dot_front__end__pb2.DrainRequest.SerializeToString,
             partita_dot_v1_dot_front__end__pb2.DrainResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Deliver(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_unary(
-            request_iterator,
-            target,
-            '/partita.v1.FrontEnd/Deliver',
-            partita_dot_v1_dot_front__end__pb2.DeliverRequest.SerializeToString,
-            partita_dot_v1_dot_front__end__pb2.DeliverResponse.FromString,
             options,
             channel_credentials,
             insecure,

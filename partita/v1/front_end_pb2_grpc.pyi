@@ -26,8 +26,6 @@ class FrontEndStub:
     """Takes no new requests for the deployment."""
     Drain: _aio.UnaryUnaryMultiCallable[_front_end_pb2.DrainRequest, _front_end_pb2.DrainResponse]
     """Returns when no request of that version is under way."""
-    Deliver: _aio.StreamUnaryMultiCallable[_front_end_pb2.DeliverRequest, _front_end_pb2.DeliverResponse]
-    """A model output from the Inferencer that made it: the header, then chunks."""
 
 class FrontEndServicer(metaclass=_abc_1.ABCMeta):
     """Request in, answer out: generator and receiver of every plan that has this server as its device."""
@@ -65,13 +63,5 @@ class FrontEndServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_front_end_pb2.DrainRequest, _abc.Awaitable[_front_end_pb2.DrainResponse]],
     ) -> _abc.Awaitable[_front_end_pb2.DrainResponse]:
         """Returns when no request of that version is under way."""
-
-    @_abc_1.abstractmethod
-    def Deliver(
-        self,
-        request_iterator: _abc.AsyncIterator[_front_end_pb2.DeliverRequest],
-        context: _aio.ServicerContext[_abc.AsyncIterator[_front_end_pb2.DeliverRequest], _abc.Awaitable[_front_end_pb2.DeliverResponse]],
-    ) -> _abc.Awaitable[_front_end_pb2.DeliverResponse]:
-        """A model output from the Inferencer that made it: the header, then chunks."""
 
 def add_FrontEndServicer_to_server(servicer: FrontEndServicer, server: _aio.Server) -> None: ...

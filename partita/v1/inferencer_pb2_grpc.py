@@ -50,11 +50,6 @@ class InferencerStub(object):
                 request_serializer=partita_dot_v1_dot_inferencer__pb2.RunRequest.SerializeToString,
                 response_deserializer=partita_dot_v1_dot_inferencer__pb2.RunResponse.FromString,
                 _registered_method=True)
-        self.Transfer = channel.stream_unary(
-                '/partita.v1.Inferencer/Transfer',
-                request_serializer=partita_dot_v1_dot_inferencer__pb2.TransferRequest.SerializeToString,
-                response_deserializer=partita_dot_v1_dot_inferencer__pb2.TransferResponse.FromString,
-                _registered_method=True)
 
 
 class InferencerServicer(object):
@@ -83,13 +78,6 @@ class InferencerServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Transfer(self, request_iterator, context):
-        """One tensor of a request: the header, then chunks.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_InferencerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -107,11 +95,6 @@ def add_InferencerServicer_to_server(servicer, server):
                     servicer.Run,
                     request_deserializer=partita_dot_v1_dot_inferencer__pb2.RunRequest.FromString,
                     response_serializer=partita_dot_v1_dot_inferencer__pb2.RunResponse.SerializeToString,
-            ),
-            'Transfer': grpc.stream_unary_rpc_method_handler(
-                    servicer.Transfer,
-                    request_deserializer=partita_dot_v1_dot_inferencer__pb2.TransferRequest.FromString,
-                    response_serializer=partita_dot_v1_dot_inferencer__pb2.TransferResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -196,33 +179,6 @@ class Inferencer(object):
             '/partita.v1.Inferencer/Run',
             partita_dot_v1_dot_inferencer__pb2.RunRequest.SerializeToString,
             partita_dot_v1_dot_inferencer__pb2.RunResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Transfer(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_unary(
-            request_iterator,
-            target,
-            '/partita.v1.Inferencer/Transfer',
-            partita_dot_v1_dot_inferencer__pb2.TransferRequest.SerializeToString,
-            partita_dot_v1_dot_inferencer__pb2.TransferResponse.FromString,
             options,
             channel_credentials,
             insecure,

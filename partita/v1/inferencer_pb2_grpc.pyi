@@ -24,8 +24,6 @@ class InferencerStub:
     """This server's part in one request, from its beginning to its end. The FrontEnd holds the call open:
     its deadline and cancellation are the request's, and its error is the reason why the request failed.
     """
-    Transfer: _aio.StreamUnaryMultiCallable[_inferencer_pb2.TransferRequest, _inferencer_pb2.TransferResponse]
-    """One tensor of a request: the header, then chunks."""
 
 class InferencerServicer(metaclass=_abc_1.ABCMeta):
     """Runs components: receives their inputs, sends their outputs onward."""
@@ -55,13 +53,5 @@ class InferencerServicer(metaclass=_abc_1.ABCMeta):
         """This server's part in one request, from its beginning to its end. The FrontEnd holds the call open:
         its deadline and cancellation are the request's, and its error is the reason why the request failed.
         """
-
-    @_abc_1.abstractmethod
-    def Transfer(
-        self,
-        request_iterator: _abc.AsyncIterator[_inferencer_pb2.TransferRequest],
-        context: _aio.ServicerContext[_abc.AsyncIterator[_inferencer_pb2.TransferRequest], _abc.Awaitable[_inferencer_pb2.TransferResponse]],
-    ) -> _abc.Awaitable[_inferencer_pb2.TransferResponse]:
-        """One tensor of a request: the header, then chunks."""
 
 def add_InferencerServicer_to_server(servicer: InferencerServicer, server: _aio.Server) -> None: ...

@@ -22,11 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from partita.v1 import inferencer_pb2 as partita_dot_v1_dot_inferencer__pb2
 from partita.v1 import types_pb2 as partita_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpartita/v1/server_monitor.proto\x12\npartita.v1\x1a\x1bpartita/v1/inferencer.proto\x1a\x16partita/v1/types.proto\"\x11\n\x0fGetStateRequest\"Z\n\x10GetStateResponse\x12&\n\x05state\x18\x01 \x01(\x0b\x32\x17.partita.v1.ServerState\x12\r\n\x05\x63lock\x18\x02 \x01(\x01\x12\x0f\n\x07version\x18\x03 \x01(\t\"\x84\x01\n\x13MeasureLinksRequest\x12=\n\x07targets\x18\x01 \x03(\x0b\x32,.partita.v1.MeasureLinksRequest.TargetsEntry\x1a.\n\x0cTargetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x14MeasureLinksResponse\x12(\n\x08progress\x18\x01 \x01(\x0b\x32\x14.partita.v1.ProgressH\x00\x12 \n\x04link\x18\x02 \x01(\x0b\x32\x10.partita.v1.LinkH\x00\x42\x07\n\x05\x65vent\"h\n\x0cProbeRequest\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.partita.v1.TransferHeaderH\x00\x12\"\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x11.partita.v1.ChunkH\x00\x42\x06\n\x04part\"\x0f\n\rProbeResponse2\xeb\x01\n\rServerMonitor\x12\x45\n\x08GetState\x12\x1b.partita.v1.GetStateRequest\x1a\x1c.partita.v1.GetStateResponse\x12S\n\x0cMeasureLinks\x12\x1f.partita.v1.MeasureLinksRequest\x1a .partita.v1.MeasureLinksResponse0\x01\x12>\n\x05Probe\x12\x18.partita.v1.ProbeRequest\x1a\x19.partita.v1.ProbeResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpartita/v1/server_monitor.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"\x11\n\x0fGetStateRequest\"Z\n\x10GetStateResponse\x12&\n\x05state\x18\x01 \x01(\x0b\x32\x17.partita.v1.ServerState\x12\r\n\x05\x63lock\x18\x02 \x01(\x01\x12\x0f\n\x07version\x18\x03 \x01(\t\"\x84\x01\n\x13MeasureLinksRequest\x12=\n\x07targets\x18\x01 \x03(\x0b\x32,.partita.v1.MeasureLinksRequest.TargetsEntry\x1a.\n\x0cTargetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x14MeasureLinksResponse\x12(\n\x08progress\x18\x01 \x01(\x0b\x32\x14.partita.v1.ProgressH\x00\x12 \n\x04link\x18\x02 \x01(\x0b\x32\x10.partita.v1.LinkH\x00\x42\x07\n\x05\x65vent2\xab\x01\n\rServerMonitor\x12\x45\n\x08GetState\x12\x1b.partita.v1.GetStateRequest\x1a\x1c.partita.v1.GetStateResponse\x12S\n\x0cMeasureLinks\x12\x1f.partita.v1.MeasureLinksRequest\x1a .partita.v1.MeasureLinksResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +34,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MEASURELINKSREQUEST_TARGETSENTRY']._loaded_options = None
   _globals['_MEASURELINKSREQUEST_TARGETSENTRY']._serialized_options = b'8\001'
-  _globals['_GETSTATEREQUEST']._serialized_start=100
-  _globals['_GETSTATEREQUEST']._serialized_end=117
-  _globals['_GETSTATERESPONSE']._serialized_start=119
-  _globals['_GETSTATERESPONSE']._serialized_end=209
-  _globals['_MEASURELINKSREQUEST']._serialized_start=212
-  _globals['_MEASURELINKSREQUEST']._serialized_end=344
-  _globals['_MEASURELINKSREQUEST_TARGETSENTRY']._serialized_start=298
-  _globals['_MEASURELINKSREQUEST_TARGETSENTRY']._serialized_end=344
-  _globals['_MEASURELINKSRESPONSE']._serialized_start=346
-  _globals['_MEASURELINKSRESPONSE']._serialized_end=453
-  _globals['_PROBEREQUEST']._serialized_start=455
-  _globals['_PROBEREQUEST']._serialized_end=559
-  _globals['_PROBERESPONSE']._serialized_start=561
-  _globals['_PROBERESPONSE']._serialized_end=576
-  _globals['_SERVERMONITOR']._serialized_start=579
-  _globals['_SERVERMONITOR']._serialized_end=814
+  _globals['_GETSTATEREQUEST']._serialized_start=71
+  _globals['_GETSTATEREQUEST']._serialized_end=88
+  _globals['_GETSTATERESPONSE']._serialized_start=90
+  _globals['_GETSTATERESPONSE']._serialized_end=180
+  _globals['_MEASURELINKSREQUEST']._serialized_start=183
+  _globals['_MEASURELINKSREQUEST']._serialized_end=315
+  _globals['_MEASURELINKSREQUEST_TARGETSENTRY']._serialized_start=269
+  _globals['_MEASURELINKSREQUEST_TARGETSENTRY']._serialized_end=315
+  _globals['_MEASURELINKSRESPONSE']._serialized_start=317
+  _globals['_MEASURELINKSRESPONSE']._serialized_end=424
+  _globals['_SERVERMONITOR']._serialized_start=427
+  _globals['_SERVERMONITOR']._serialized_end=598
 # @@protoc_insertion_point(module_scope)

@@ -45,11 +45,6 @@ class ServerMonitorStub(object):
                 request_serializer=partita_dot_v1_dot_server__monitor__pb2.MeasureLinksRequest.SerializeToString,
                 response_deserializer=partita_dot_v1_dot_server__monitor__pb2.MeasureLinksResponse.FromString,
                 _registered_method=True)
-        self.Probe = channel.stream_unary(
-                '/partita.v1.ServerMonitor/Probe',
-                request_serializer=partita_dot_v1_dot_server__monitor__pb2.ProbeRequest.SerializeToString,
-                response_deserializer=partita_dot_v1_dot_server__monitor__pb2.ProbeResponse.FromString,
-                _registered_method=True)
 
 
 class ServerMonitorServicer(object):
@@ -69,13 +64,6 @@ class ServerMonitorServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Probe(self, request_iterator, context):
-        """The far end of such a measurement: takes a tensor as Inferencer.Transfer does, and drops it.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_ServerMonitorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -88,11 +76,6 @@ def add_ServerMonitorServicer_to_server(servicer, server):
                     servicer.MeasureLinks,
                     request_deserializer=partita_dot_v1_dot_server__monitor__pb2.MeasureLinksRequest.FromString,
                     response_serializer=partita_dot_v1_dot_server__monitor__pb2.MeasureLinksResponse.SerializeToString,
-            ),
-            'Probe': grpc.stream_unary_rpc_method_handler(
-                    servicer.Probe,
-                    request_deserializer=partita_dot_v1_dot_server__monitor__pb2.ProbeRequest.FromString,
-                    response_serializer=partita_dot_v1_dot_server__monitor__pb2.ProbeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -150,33 +133,6 @@ class ServerMonitor(object):
             '/partita.v1.ServerMonitor/MeasureLinks',
             partita_dot_v1_dot_server__monitor__pb2.MeasureLinksRequest.SerializeToString,
             partita_dot_v1_dot_server__monitor__pb2.MeasureLinksResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Probe(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_unary(
-            request_iterator,
-            target,
-            '/partita.v1.ServerMonitor/Probe',
-            partita_dot_v1_dot_server__monitor__pb2.ProbeRequest.SerializeToString,
-            partita_dot_v1_dot_server__monitor__pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -19,8 +19,6 @@ class ServerMonitorStub:
     GetState: _aio.UnaryUnaryMultiCallable[_server_monitor_pb2.GetStateRequest, _server_monitor_pb2.GetStateResponse]
     MeasureLinks: _aio.UnaryStreamMultiCallable[_server_monitor_pb2.MeasureLinksRequest, _server_monitor_pb2.MeasureLinksResponse]
     """Measures the link to each target with real bytes over the real transport."""
-    Probe: _aio.StreamUnaryMultiCallable[_server_monitor_pb2.ProbeRequest, _server_monitor_pb2.ProbeResponse]
-    """The far end of such a measurement: takes a tensor as Inferencer.Transfer does, and drops it."""
 
 class ServerMonitorServicer(metaclass=_abc_1.ABCMeta):
     """Memory, load and power of its server; throughput and round-trip time to the others."""
@@ -39,13 +37,5 @@ class ServerMonitorServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_server_monitor_pb2.MeasureLinksRequest, _abc.AsyncIterator[_server_monitor_pb2.MeasureLinksResponse]],
     ) -> _abc.AsyncIterator[_server_monitor_pb2.MeasureLinksResponse]:
         """Measures the link to each target with real bytes over the real transport."""
-
-    @_abc_1.abstractmethod
-    def Probe(
-        self,
-        request_iterator: _abc.AsyncIterator[_server_monitor_pb2.ProbeRequest],
-        context: _aio.ServicerContext[_abc.AsyncIterator[_server_monitor_pb2.ProbeRequest], _abc.Awaitable[_server_monitor_pb2.ProbeResponse]],
-    ) -> _abc.Awaitable[_server_monitor_pb2.ProbeResponse]:
-        """The far end of such a measurement: takes a tensor as Inferencer.Transfer does, and drops it."""
 
 def add_ServerMonitorServicer_to_server(servicer: ServerMonitorServicer, server: _aio.Server) -> None: ...

@@ -20,6 +20,12 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
+TRANSPORT_OPTIONS: tuple[tuple[str, int], ...] = (
+    *CHANNEL_OPTIONS,
+    # A connection of their own: calls do not wait behind tensors.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
 
 class Channels:
     """Opens a channel to an address on first use and closes all at the end."""

@@ -16,6 +16,9 @@ from services.runtime.errors import ErrorInterceptor
 from services.runtime.metrics import MetricsInterceptor
 from services.runtime.settings import EmulatedLink
 from services.runtime.shaping import LinkShaper
+from services.transport.receiver import SERVICE, TensorReceiver
+from services.transport.sender import TensorSender
+from services.transport.shared_memory import remove_leftovers
 
 GRACE_SECONDS = 5.0
 """How long calls under way may go on after the server was asked to stop."""
@@ -40,18 +43,32 @@ class Binding:
         names: full names of the attached services, for health and reflection.
         stopping: set when the server is asked to stop; streams without an end must then end themselves,
             as calls under way are waited for.
-        shapers: emulated links of the process by their settings; see ``shaper``.
+        closing: what is closed after all services.
     """
 
     server: grpc.aio.Server
     address: str
     names: list[str] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    shapers: dict[tuple[EmulatedLink, ...], LinkShaper] = field(default_factory=dict)
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _senders: dict[tuple[EmulatedLink, ...], TensorSender] = field(default_factory=dict)
+    _receiver: TensorReceiver | None = None
 
-    def shaper(self, links: tuple[EmulatedLink, ...]) -> LinkShaper:
-        """The one shaper of these links in this process: all its services share their throughput."""
-        return self.shapers.setdefault(links, LinkShaper(links))
+    def sender(self, links: tuple[EmulatedLink, ...]) -> TensorSender:
+        """The one sender over these links in this process: all its services share their streams and throughput."""
+        if links not in self._senders:
+            remove_leftovers()
+            self._senders[links] = TensorSender(LinkShaper(links))
+            self.closing.push_async_callback(self._senders[links].close)
+        return self._senders[links]
+
+    def receiver(self, limit_bytes: int) -> TensorReceiver:
+        """The one receiver in this process; ``limit_bytes``: the largest tensor that it accepts."""
+        if self._receiver is None:
+            self._receiver = TensorReceiver(limit_bytes, self.stopping)
+            self._receiver.attach_to(self.server)
+            self.names.append(SERVICE)
+        return self._receiver
 
 
 class Service(Protocol):
@@ -79,6 +96,7 @@ async def serving(listen: str, services: Sequence[Service]) -> AsyncIterator[str
         ) from None
     binding = Binding(server, f"{listen.rpartition(':')[0]}:{port}")
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(binding.closing)
         for service in services:
             await stack.enter_async_context(service(binding))
         status = health.aio.HealthServicer()

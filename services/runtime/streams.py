@@ -77,17 +77,21 @@ class ChunkSequence:
         self.received = 0
 
     def add(self, chunk: types_pb2.Chunk) -> None:
-        """Take the next chunk.
+        """Take the next chunk; raises as ``advance`` does."""
+        self.advance(chunk.offset, len(chunk.data))
+
+    def advance(self, offset: int, byte_count: int) -> None:
+        """Note that ``byte_count`` bytes came, from ``offset`` on.
 
         Raises:
-            InvalidArgumentError: the chunk is not the next one.
-            TooLargeError: it reaches past the announced size.
+            InvalidArgumentError: they are not the next ones.
+            TooLargeError: they reach past the announced size.
         """
-        if chunk.offset != self.received:
+        if offset != self.received:
             raise InvalidArgumentError(
-                f"{self._what}: a chunk at offset {chunk.offset} came where {self.received} was due; keep the order"
+                f"{self._what}: a chunk at offset {offset} came where {self.received} was due; keep the order"
             )
-        end = self.received + len(chunk.data)
+        end = self.received + byte_count
         if end > self._announced:
             raise TooLargeError(f"{self._what}: {end} bytes came, but {self._announced} were announced")
         self.received = end

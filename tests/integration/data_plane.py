@@ -19,6 +19,7 @@ from model_divider.divide import divide
 from model_divider.quantize import calibrate
 from model_pool.admission import admit
 from partita.v1 import front_end_pb2, front_end_pb2_grpc, inferencer_pb2_grpc
+from partita.v1.tensor_transport_pb2 import DESTINATION_FRONT_END, DESTINATION_INFERENCER
 from services.clients.inferencer import InferencerClient
 from services.clients.model_pool import ModelPoolClient
 from services.front_end import FrontEndServicer, Inferencers
@@ -30,7 +31,8 @@ from services.runtime.server import Binding, serving
 from services.runtime.settings import Settings
 from services.runtime.shaping import LinkShaper
 from services.runtime.streams import TensorsAssembly, tensor_parts
-from services.transfers import TensorSender
+from services.transport.arrivals import Sink
+from services.transport.sender import TensorSender, Way
 from tests.unit.models import random_inputs
 from tests.unit.plans import plan_for
 
@@ -83,6 +85,7 @@ async def data_plane(
     directory: Path,
     quantized: Sequence[str] = (),
     retry_seconds: float = 0.5,
+    nearest: Way = Way.STREAM,
 ) -> AsyncIterator[DataPlane]:
     """``model`` spread over ``servers`` in equal runs of layers; the first server has the FrontEnd."""
     data = admit(model.SerializeToString(), {}).data
@@ -98,7 +101,7 @@ async def data_plane(
         pool = ModelPoolClient(channels.to(pool_address))
         for blob in blobs.values():
             await pool.put_blob(blob)
-        sender = TensorSender(channels, LinkShaper(()))
+        sender = await stack.enter_async_context(TensorSender(LinkShaper(()), nearest))
         front_end = FrontEnd(Inferencers(channels, sender), 8, 30.0, retry_seconds=retry_seconds)
         inferencers = {name: Inferencer(name, settings.runtime, pool, sender) for name in dict.fromkeys(servers)}
         addresses: dict[str, str] = {}
@@ -107,7 +110,10 @@ async def data_plane(
 
             @asynccontextmanager
             async def node(binding: Binding, inferencer: Inferencer = inferencer) -> AsyncIterator[None]:
-                servicer = InferencerServicer(inferencer, LIMIT_BYTES)
+                servicer = InferencerServicer(inferencer)
+                sinks = binding.receiver(LIMIT_BYTES).sinks
+                sinks[DESTINATION_INFERENCER] = Sink(inferencer.expected, inferencer.receive)
+                sinks[DESTINATION_FRONT_END] = Sink(front_end.expected, front_end.deliver)
                 inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)
                 front_end_pb2_grpc.add_FrontEndServicer_to_server(
                     FrontEndServicer(front_end, LIMIT_BYTES), binding.server

@@ -1,7 +1,10 @@
 """Tensors over real gRPC: answers, int8 on the wire, refusals, broken servers and cancellation."""
 
 import asyncio
+import itertools
+import re
 import threading
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +20,11 @@ from core.errors import (
     ServerUnavailableError,
     TooLargeError,
 )
-from partita.v1 import front_end_pb2, inferencer_pb2, inferencer_pb2_grpc, types_pb2
+from partita.v1 import front_end_pb2, tensor_transport_pb2, tensor_transport_pb2_grpc, types_pb2
 from services.clients.inferencer import InferencerClient
-from services.runtime.errors import typed_errors
+from services.runtime.shaping import LinkShaper
 from services.runtime.streams import from_spec, spec_of, tensor_parts
+from services.transport.sender import TensorSender, Way
 from tests.integration.data_plane import DataPlane, data_plane, largest_difference
 from tests.unit.models import chain_model, random_inputs, residual_model
 from tests.unit.plans import run
@@ -34,8 +38,12 @@ async def nothing_held(plane: DataPlane) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_three_servers_answer_as_the_whole_model_does(tmp_path: Path) -> None:
-    async with data_plane(residual_model(), SERVERS, tmp_path) as plane:
+@pytest.mark.parametrize("way", Way)
+async def test_three_servers_answer_as_the_whole_model_does(
+    tmp_path: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.transport.sender.LEAST_BYTES", 0)
+    async with data_plane(residual_model(), SERVERS, tmp_path, nearest=way) as plane:
         inputs = [random_inputs(plane.model, seed) for seed in range(5)]
         answers = await asyncio.gather(*(plane.infer(item) for item in inputs))
         for item, answer in zip(inputs, answers, strict=True):
@@ -89,24 +97,47 @@ async def test_bad_requests_get_typed_errors_and_change_nothing(tmp_path: Path) 
 async def test_transfers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     async with data_plane(chain_model(), ("device", "edge"), tmp_path) as plane:
         spec = next(item for item in plane.version.division.components if item.server == "edge").inputs[0]
-        stub = inferencer_pb2_grpc.InferencerStub(plane.channels.to(plane.version.addresses["edge"]))
+        address = plane.version.addresses["edge"]
+        carry = tensor_transport_pb2_grpc.TensorTransportStub(plane.channels.to(address)).Carry()
+        await carry.write(
+            tensor_transport_pb2.CarryRequest(
+                header=tensor_transport_pb2.CarryHeader(greeting=tensor_transport_pb2.CarryGreeting())
+            )
+        )
+        assert (await carry.read()).welcome.receiver
+        numbers = itertools.count(1)
 
-        async def transfer(tensor: types_pb2.TensorSpec, chunk: types_pb2.Chunk, version: int = 1) -> None:
-            head = inferencer_pb2.TransferHeader(deployment="app", version=version, request_id="r", tensor=tensor)
-            parts = [inferencer_pb2.TransferRequest(header=head), inferencer_pb2.TransferRequest(chunk=chunk)]
-            with typed_errors("edge"):
-                await stub.Transfer(iter(parts), timeout=10)
+        async def transfer(tensor: types_pb2.TensorSpec, offset: int, data: bytes, version: int = 1) -> str:
+            announcement = tensor_transport_pb2.TensorAnnouncement(
+                destination=tensor_transport_pb2.DESTINATION_INFERENCER,
+                deployment="app",
+                version=version,
+                request_id="r",
+                tensor=tensor,
+            )
+            header = tensor_transport_pb2.CarryHeader(tensor=next(numbers), offset=offset, announcement=announcement)
+            await carry.write(tensor_transport_pb2.CarryRequest(header=header, data=data))
+            answer = await carry.read()
+            assert answer.tensor == header.tensor
+            return f"{answer.error}: {answer.message}"
 
-        good, chunk = from_spec(spec), types_pb2.Chunk(offset=0, data=bytes(spec.byte_count))
+        good, data = from_spec(spec), bytes(spec.byte_count)
         other = from_spec(spec_of("other", np.zeros(1, np.float32)))
         huge = types_pb2.TensorSpec(name=spec.name, dtype="float32", shape=[2**20, 2**20])
         for tensor in (other, huge, types_pb2.TensorSpec(name=spec.name, dtype="complex64", shape=[1])):
-            with pytest.raises(InvalidTensorError):
-                await transfer(tensor, chunk)
-        with pytest.raises(InvalidArgumentError, match="offset 8"):
-            await transfer(good, types_pb2.Chunk(offset=8, data=b"1"))
-        with pytest.raises(NotFoundError, match="version 9"):
-            await transfer(good, chunk, version=9)
+            assert "InvalidTensorError" in await transfer(tensor, 0, data)
+        assert re.match("InvalidArgumentError.*offset 8", await transfer(good, 8, b"1"))
+        assert re.match("TooLargeError.*announced", await transfer(good, 0, data + b"1"))
+        assert re.match("NotFoundError.*version 9", await transfer(good, 0, data, version=9))
+        # Each was refused for itself: the stream goes on.
+        async with aclosing(
+            InferencerClient(plane.channels.to(address), "edge").run(RequestKey("app", 1, "r"), 30)
+        ) as runs:
+            waiting = asyncio.create_task(anext(runs))
+            assert await transfer(good, 0, data) == ": "
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        carry.cancel()
         await nothing_held(plane)
 
 
@@ -158,15 +189,19 @@ async def test_cancelling_run_frees_the_server(tmp_path: Path) -> None:
 async def test_cancelling_a_transfer_leaves_no_trace(tmp_path: Path) -> None:
     async with data_plane(chain_model(), ("device", "edge"), tmp_path) as plane:
         component = next(item for item in plane.version.division.components if item.server == "edge")
-        stub = inferencer_pb2_grpc.InferencerStub(plane.channels.to(plane.version.addresses["edge"]))
-        head = inferencer_pb2.TransferHeader(
-            deployment="app", version=1, request_id="r", tensor=from_spec(component.inputs[0])
-        )
-        call = stub.Transfer(iter([inferencer_pb2.TransferRequest(header=head)]), timeout=10)
-        await asyncio.sleep(0)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        inputs = random_inputs(plane.model)
-        assert largest_difference(await plane.infer(inputs), run(plane.whole, inputs)) < 1e-5
-        await nothing_held(plane)
+        spec = component.inputs[0]
+        array = np.zeros(spec.shape, spec.dtype)
+        address = plane.version.addresses["edge"]
+        async with TensorSender(LinkShaper(()), Way.STREAM) as sender:
+            # Nobody has begun this request: its tensor waits for it.
+            sending = asyncio.create_task(
+                sender.to_inferencer("edge", address, RequestKey("app", 1, "r"), spec.name, array)
+            )
+            done, _ = await asyncio.wait([sending], timeout=0.2)
+            assert not done
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            inputs = random_inputs(plane.model)
+            assert largest_difference(await plane.infer(inputs), run(plane.whole, inputs)) < 1e-5
+            await nothing_held(plane)

@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import InvalidArgumentError, ServerUnavailableError
+from core.deployment import RequestKey
+from core.errors import FailedPreconditionError, InvalidArgumentError, ServerUnavailableError
 from core.profiles import MeasuredLink
 from core.progress import no_progress
 from core.version import partita_version
-from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
 from services.clients.registry import RegistryClient
 from services.clients.server_monitor import ServerMonitorClient
 from services.registry import registry_service
 from services.runtime.channels import Channels
-from services.runtime.errors import typed_errors
 from services.runtime.server import serving
 from services.runtime.settings import EmulatedLink, Settings
 from services.runtime.shaping import LinkShaper
 from services.server_monitor import server_monitor_service
-from services.transfers import TensorSender
+from services.transport.sender import TensorSender, Way
 
 NOWHERE = "127.0.0.1:1"
 
@@ -135,7 +134,7 @@ async def test_a_cancelled_measurement_makes_room_for_the_next(registry: str, st
 async def test_a_link_that_is_far_too_slow_is_unreachable(
     registry: str, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.transfers.PROBE_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("services.transport.sender.PROBE_TIMEOUT_SECONDS", 1.0)
     _, client = await monitor(stack, registry, "edge", (EmulatedLink("far", 1e3, 0.0),))
     far, _ = await monitor(stack, registry, "far")
     with pytest.raises(ServerUnavailableError, match="did not answer in time"):
@@ -144,12 +143,11 @@ async def test_a_link_that_is_far_too_slow_is_unreachable(
 
 async def test_a_probe_is_taken_as_a_tensor_is(registry: str, stack: AsyncExitStack) -> None:
     address, _ = await monitor(stack, registry, "edge")
-    channels = await stack.enter_async_context(Channels())
-    await TensorSender(channels, LinkShaper(())).to_monitor("edge", address, np.zeros(3_000_000, np.uint8))
-    stub = server_monitor_pb2_grpc.ServerMonitorStub(channels.to(address))
-    chunk = server_monitor_pb2.ProbeRequest(chunk=types_pb2.Chunk(data=bytes(1000)))
-    with pytest.raises(InvalidArgumentError, match="header"), typed_errors("edge"):
-        await stub.Probe(iter([chunk]), timeout=10)
+    for way in Way:
+        sender = await stack.enter_async_context(TensorSender(LinkShaper(()), way))
+        await sender.to_monitor("edge", address, np.zeros(3_000_000, np.uint8))
+        with pytest.raises(FailedPreconditionError, match="no service"):
+            await sender.to_inferencer("edge", address, RequestKey("app", 1, "r"), "tensor", np.zeros(3, np.uint8))
 
 
 async def test_links_are_measured_again_and_again_without_being_asked(

@@ -10,7 +10,7 @@ from core.profiles import MeasuredLink
 from profilers.link_history import PROBE_BYTES
 from services.link_probe import Send
 from services.link_watch import LEAST_REST_SECONDS, REPORT_EVERY, LinkWatch
-from services.transfers import PROBE_TIMEOUT_SECONDS
+from services.transport.sender import PROBE_TIMEOUT_SECONDS
 
 
 class Links:

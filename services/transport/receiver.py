@@ -1,0 +1,95 @@
+"""The receiving end: takes in tensors for the services of this process, on one stream from each sender."""
+
+import asyncio
+import uuid
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import grpc
+
+from core.deployment import RequestKey
+from core.errors import FailedPreconditionError, ServerUnavailableError
+from core.tensors import Array
+from partita.v1 import tensor_transport_pb2
+from services.runtime.handlers import Context
+from services.runtime.streams import spec_of
+from services.transport.arrivals import Arrivals, Intake, Sink
+from services.transport.buffers import BufferPool
+from services.transport.frames import Frame, from_bytes
+
+SERVICE = tensor_transport_pb2.DESCRIPTOR.services_by_name["TensorTransport"].full_name
+
+
+class TensorReceiver:
+    """Where tensors arrive in this process.
+
+    Args:
+        limit_bytes: largest tensor that is accepted.
+        stopping: set when no new tensors are taken any more.
+
+    Attributes:
+        identity: tells senders in this process that they need no stream.
+        sinks: who takes tensors.
+    """
+
+    def __init__(self, limit_bytes: int, stopping: asyncio.Event) -> None:
+        self.identity = uuid.uuid4().hex
+        self.sinks: dict[tensor_transport_pb2.Destination.ValueType, Sink] = {}
+        self._stopping = stopping
+        self._intake = Intake(self.identity, self._sink, BufferPool(), limit_bytes, stopping)
+        _receivers[self.identity] = self
+
+    def attach_to(self, server: grpc.aio.Server) -> None:
+        """Serve on ``server``, which has not started."""
+        handler = grpc.stream_stream_rpc_method_handler(
+            self.carry,
+            request_deserializer=from_bytes,
+            response_serializer=tensor_transport_pb2.CarryResponse.SerializeToString,
+        )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Carry": handler}),))
+
+    async def carry(
+        self, requests: AsyncIterator[Frame], context: Context
+    ) -> AsyncGenerator[tensor_transport_pb2.CarryResponse]:
+        """Serve one stream."""
+        arrivals = Arrivals(self._intake)
+        tasks = [asyncio.create_task(arrivals.read(requests)), asyncio.create_task(arrivals.stop_in_order())]
+        try:
+            async for answer in arrivals.answers():
+                yield answer
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await arrivals.close()
+
+    async def take(
+        self, destination: tensor_transport_pb2.Destination.ValueType, key: RequestKey, name: str, array: Array
+    ) -> None:
+        """Take a tensor from a sender in this process: the array itself.
+
+        Raises:
+            PartitaError: as which the service refuses it.
+        """
+        if self._stopping.is_set():
+            raise ServerUnavailableError("the server is stopping; send the request elsewhere")
+        sink = self._sink(destination)
+        sink.expected(key, spec_of(name, array))
+        taken = sink.receive(key, name, array)
+        if taken is not None:
+            await taken
+
+    def _sink(self, destination: tensor_transport_pb2.Destination.ValueType) -> Sink:
+        if destination not in self.sinks:
+            raise FailedPreconditionError(
+                f"no service of this process takes tensors for destination {destination}; check the address"
+            )
+        return self.sinks[destination]
+
+
+_receivers: "weakref.WeakValueDictionary[str, TensorReceiver]" = weakref.WeakValueDictionary()
+
+
+def receiver_in_this_process(identity: str) -> TensorReceiver | None:
+    """The receiver with this identity, where it is in this very process."""
+    return _receivers.get(identity)

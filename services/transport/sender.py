@@ -1,0 +1,199 @@
+"""Sends tensors to the other servers, by the nearest way: the array itself, shared memory, or chunks on a stream."""
+
+import asyncio
+import enum
+from types import TracebackType
+from typing import Self
+
+from core.deployment import RequestKey
+from core.errors import DeadlineExceededError, PartitaError
+from core.tensors import Array
+from partita.v1 import tensor_transport_pb2
+from services.runtime.shaping import LinkShaper
+from services.runtime.streams import from_spec, raw_bytes, spec_of
+from services.transport.budget import ByteBudget
+from services.transport.connection import CHUNK_BYTES, Connection, SegmentRefusedError
+from services.transport.receiver import receiver_in_this_process
+from services.transport.shared_memory import LEAST_BYTES, Segment, SegmentPool, make_probe
+
+TRANSFER_TIMEOUT_SECONDS = 600.0
+"""Upper bound on one tensor's transfer; the request's own deadline ends it sooner."""
+
+PROBE_TIMEOUT_SECONDS = 10.0
+"""Upper bound on the transfer of a tensor that only measures the link."""
+
+WINDOW_BYTES = 64 * 2**20
+"""Most that is under way to one receiver without having been taken; what comes after waits at its producer."""
+
+
+class Way(enum.IntEnum):
+    """How a tensor gets there, from the farthest to the nearest."""
+
+    STREAM = 0
+    SHARED_MEMORY = 1
+    SAME_PROCESS = 2
+
+
+class _Peer:
+    """One receiver, as long as its stream holds."""
+
+    def __init__(self, server: str, address: str, shaper: LinkShaper) -> None:
+        probe = make_probe()
+        greeting = tensor_transport_pb2.CarryGreeting(shared_memory_probe=probe.name if probe else "")
+        self._content = bytes(probe.memory).decode() if probe else ""
+        self.connection = Connection(f"server {server!r} ({address})", server, address, shaper, greeting)
+        self.budget = ByteBudget(WINDOW_BYTES)
+        self.segments = SegmentPool()
+        if probe is not None:
+            self.connection.welcome.add_done_callback(lambda _: probe.unname())
+        self.connection.welcome.add_done_callback(self._welcomed)
+
+    def _welcomed(self, welcome: "asyncio.Future[tensor_transport_pb2.CarryWelcome]") -> None:
+        shared = not welcome.cancelled() and welcome.exception() is None
+        self.segments.usable = (
+            shared and bool(self._content) and welcome.result().shared_memory_content == self._content
+        )
+
+    async def close(self) -> None:
+        """End the stream."""
+        await self.connection.close()
+        self.segments.close()
+
+
+class TensorSender:
+    """The outlet of this process's services: keeps one stream to every receiver. An asynchronous context manager.
+
+    Args:
+        shaper: emulated links.
+        nearest: the nearest way to take, for measuring the others.
+    """
+
+    def __init__(self, shaper: LinkShaper, nearest: Way = Way.SAME_PROCESS) -> None:
+        self._shaper = shaper
+        self._nearest = nearest
+        self._peers: dict[tuple[str, str], _Peer] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all streams; what is under way fails."""
+        peers, self._peers = self._peers, {}
+        await asyncio.gather(*(peer.close() for peer in peers.values()))
+
+    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+        """Send a tensor to a server's Inferencer; returns when it has taken it.
+
+        Raises:
+            ServerUnavailableError: the server cannot be reached, or the connection broke.
+        """
+        await self._send(server, address, tensor_transport_pb2.DESTINATION_INFERENCER, key, name, array)
+
+    async def to_front_end(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+        """Send a model output to the device's FrontEnd; returns when it has taken it.
+
+        Raises:
+            ServerUnavailableError: the device cannot be reached, or the connection broke.
+        """
+        await self._send(server, address, tensor_transport_pb2.DESTINATION_FRONT_END, key, name, array)
+
+    async def to_monitor(self, server: str, address: str, array: Array) -> None:
+        """Send a tensor to a server's ServerMonitor, as it would go to its Inferencer; returns when it has arrived.
+
+        Raises:
+            ServerUnavailableError: the server cannot be reached, or the connection broke.
+            DeadlineExceededError: it took longer than ``PROBE_TIMEOUT_SECONDS``.
+        """
+        destination = tensor_transport_pb2.DESTINATION_SERVER_MONITOR
+        key = RequestKey("", 0, "")
+        await self._send(server, address, destination, key, "probe", array, PROBE_TIMEOUT_SECONDS)
+
+    async def _send(
+        self,
+        server: str,
+        address: str,
+        destination: tensor_transport_pb2.Destination.ValueType,
+        key: RequestKey,
+        name: str,
+        array: Array,
+        timeout_seconds: float = TRANSFER_TIMEOUT_SECONDS,
+    ) -> None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                peer = self._peer(server, address)
+                welcome = await asyncio.shield(peer.connection.welcome)
+                receiver = receiver_in_this_process(welcome.receiver) if self._nearest >= Way.SAME_PROCESS else None
+                if receiver is not None:
+                    async with self._shaper.round_trip(server):
+                        await self._pace(server, array.nbytes)
+                        await receiver.take(destination, key, name, array)
+                    return
+                announcement = tensor_transport_pb2.TensorAnnouncement(
+                    destination=destination,
+                    deployment=key.deployment,
+                    version=key.version,
+                    request_id=key.request_id,
+                    tensor=from_spec(spec_of(name, array)),
+                )
+                async with peer.budget.hold(array.nbytes), self._shaper.round_trip(server):
+                    await self._carry(peer, server, announcement, raw_bytes(array))
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"server {server!r} ({address}) did not answer in time: {array.nbytes} bytes were not taken within "
+                f"{timeout_seconds:g} s; check the link to it and its load"
+            ) from None
+
+    def _peer(self, server: str, address: str) -> _Peer:
+        peer = self._peers.get((server, address))
+        if peer is not None and peer.connection.broken is not None:
+            peer.segments.close()
+            peer = None
+        if peer is None:
+            peer = self._peers[server, address] = _Peer(server, address, self._shaper)
+        return peer
+
+    async def _carry(
+        self, peer: _Peer, server: str, announcement: tensor_transport_pb2.TensorAnnouncement, data: memoryview
+    ) -> None:
+        shareable = self._nearest >= Way.SHARED_MEMORY and data.nbytes >= LEAST_BYTES
+        segment = peer.segments.put(data) if shareable else None
+        if segment is not None:
+            try:
+                await self._carry_in(segment, peer, server, announcement, data.nbytes)
+                return
+            except SegmentRefusedError:
+                peer.segments.close()
+                announcement.ClearField("segment")
+        await peer.connection.send(announcement, data)
+
+    async def _carry_in(
+        self,
+        segment: Segment,
+        peer: _Peer,
+        server: str,
+        announcement: tensor_transport_pb2.TensorAnnouncement,
+        byte_count: int,
+    ) -> None:
+        announcement.segment.CopyFrom(segment.message)
+        try:
+            await self._pace(server, byte_count)
+        except asyncio.CancelledError:
+            segment.release()
+            raise
+        try:
+            await peer.connection.send(announcement, unsent=segment.release)
+        except (PartitaError, SegmentRefusedError):
+            segment.file.unname()
+            raise
+        segment.file.unname()
+
+    async def _pace(self, server: str, byte_count: int) -> None:
+        """Wait as long as the bytes take on an emulated link, in turns with others as chunk after chunk would."""
+        sizes = (min(CHUNK_BYTES, byte_count - start) for start in range(0, byte_count, CHUNK_BYTES))
+        async for _ in self._shaper.paced(server, sizes, int):
+            pass
