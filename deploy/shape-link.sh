@@ -1,11 +1,13 @@
 #!/bin/sh
-# Shapes what leaves this network namespace and then keeps it open for the services that share it.
+# Shapes what leaves this network namespace, and then runs the command it is given; without one it keeps the
+# namespace open for the services that share it.
 #   RATE    bytes per second in tc's words, for example 5mbps (tc's "mbps" are megabytes per second)
 #   DELAYS  one-way delays by host, for example "edge=2.5ms cloud=27.5ms"; needs netem in the kernel
+#   INTERFACE  the one that is shaped (default: that of the default route)
 set -eu
 
 shape() {
-  device=$(ip -o -4 route show default | awk '{print $5; exit}')
+  device=${INTERFACE:-$(ip -o -4 route show default | awk '{print $5; exit}')}
   tc qdisc replace dev "$device" root handle 1: htb default 1
   # One class holds the rate; below it, 1:1 takes what has no delay of its own, and 1:10 on one host each.
   tc class replace dev "$device" parent 1: classid 1:fff htb rate "$RATE" ceil "$RATE" burst 64k quantum 60000
@@ -31,4 +33,5 @@ shape() {
 }
 
 if [ -n "${RATE:-}" ]; then shape; fi
-exec sleep infinity
+[ $# -gt 0 ] || set -- sleep infinity
+exec "$@"
