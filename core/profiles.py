@@ -65,7 +65,9 @@ class ModelProfilerSettings:
     """What shapes a model profile; part of the key under which it is stored.
 
     Attributes:
-        quantizable_count: how many of the heaviest quantisable operators form V_Q.
+        quantizable_count: how many of the heaviest quantisable operators form V_Q; 0 keeps all in float.
+        wire_count: how many tensors at most may cross in int8 while all computing stays float: so many wire layers
+            join V_Q.
         excluded_layers: patterns (``fnmatch``) of layers that must stay float.
         noise_samples: most sets of int8 layers on which the noise model is fitted and tested; each layer alone and
             all together are measured even where that is less.
@@ -78,6 +80,7 @@ class ModelProfilerSettings:
     """
 
     quantizable_count: int = 12
+    wire_count: int = 3
     excluded_layers: tuple[str, ...] = ()
     noise_samples: int = 400
     noise_r2: float = 0.993

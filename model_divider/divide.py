@@ -14,6 +14,7 @@ from model_divider.cutting import Cut
 from model_divider.nodes import tensor_spec
 from model_divider.quantize import quantize
 from model_divider.silu import fuse_silu
+from model_divider.wire import add_wire_layers
 
 
 def divide(
@@ -47,8 +48,9 @@ def divide(
             order, or a layer cannot be quantised.
     """
     progress(0.0, "quantising the planned layers")
-    original = onnx.load_model_from_string(model)
     planned = _real_components(plan)
+    layers = [name for component in planned for name in component.layer_names]
+    original = add_wire_layers(onnx.load_model_from_string(model), layers)
     homes = _homes(planned, [node.name for node in original.graph.node], plan.quantized)
     whole = quantize(original, plan.quantized, ranges, settings)
     cut = Cut(whole, homes, frozenset(plan.quantized))

@@ -1,6 +1,6 @@
 """What ONNX nodes consume, and models built like another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx
 from onnx import helper
@@ -22,6 +22,21 @@ def _captured(body: onnx.GraphProto) -> Iterator[str]:
     for node in body.node:
         yield from (name for name in consumed_tensors(node) if name not in own)
     yield from (value.name for value in body.output if value.name not in own)
+
+
+def rename_reads(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    """Let nodes, and what the bodies of If, Loop and Scan capture, read tensors under other names: old → new."""
+    for node in nodes:
+        for position, tensor in enumerate(node.input):
+            node.input[position] = names.get(tensor, tensor)
+        for attribute in node.attribute:
+            bodies = list(attribute.graphs)
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                bodies.append(attribute.g)
+            for body in bodies:  # names within a body are unique in the whole model, so only captured ones change
+                rename_reads(body.node, names)
+                for value in body.output:
+                    value.name = names.get(value.name, value.name)
 
 
 def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -8,7 +8,8 @@ A quantised layer (Conv, ConvTranspose, MatMul, Gemm) becomes::
 
 which ONNX Runtime fuses to one integer kernel. Quantising is local: what goes into and comes out of the layer is
 rounded, and nothing else. So y keeps its name and is its dequantised value for every consumer, while a float-made x
-is rounded only for its quantised consumers; the others read x itself. (``quantize_static`` rounds x for all of them,
+is rounded only for its quantised consumers; the others read x itself. Of a wire layer (``model_divider.wire``) nothing
+but the result is rounded. (``quantize_static`` rounds x for all of them,
 which only adds noise.) A plan may therefore place any consumer of x anywhere: x crosses as float, y as int8.
 """
 
@@ -24,6 +25,7 @@ from core.errors import InvalidArgumentError
 from core.profiles import CalibrationMethod, QuantizationSettings, Range
 from core.tensors import Array
 from model_divider.rewriting import Rewriter
+from model_divider.wire import is_wire_layer
 
 QUANTIZABLE_OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
 """Operators that ``quantize`` can turn into int8."""
@@ -147,7 +149,8 @@ def _quantizable_nodes(model: onnx.ModelProto, layers: Collection[str]) -> list[
     for name in layers:
         if name not in nodes:
             raise InvalidArgumentError(f"the model has no layer {name!r} to quantise; use names from its profile")
-        if nodes[name].op_type not in QUANTIZABLE_OPERATORS or not floats.issuperset(nodes[name].input[:2]):
+        able = nodes[name].op_type in QUANTIZABLE_OPERATORS or is_wire_layer(name)
+        if not able or not floats.issuperset(nodes[name].input[:2]):
             raise InvalidArgumentError(
                 f"layer {name!r} ({nodes[name].op_type}) cannot become int8; "
                 f"only float32 {', '.join(sorted(QUANTIZABLE_OPERATORS))} can"

@@ -51,6 +51,15 @@ class Rewriter:
     def _quantize_layer(self, original: onnx.NodeProto) -> None:
         node = onnx.NodeProto()
         node.CopyFrom(original)
+        if node.op_type != "Identity":  # those are wire layers
+            self._round_operands(node)
+        result = node.output[0]
+        node.output[0] = self._name(f"{result}/float")
+        self._nodes.append(node)
+        self._append_rounding(node.output[0], result, result)
+
+    def _round_operands(self, node: onnx.NodeProto) -> None:
+        """Let the node read rounded activations, weights and bias."""
         constants = {
             index: numpy_helper.to_array(self._constants[name])
             for index, name in enumerate(node.input)
@@ -77,10 +86,6 @@ class Rewriter:
                 step = step * weight.scale
         if bias is not None:
             self._use_constant(node, 2, round_bias(bias, np.tile(step, copies) if step.ndim else step))
-        result = node.output[0]
-        node.output[0] = self._name(f"{result}/float")
-        self._nodes.append(node)
-        self._append_rounding(node.output[0], result, result)
 
     def _round_activation(self, node: onnx.NodeProto, index: int) -> NDArray[np.float32]:
         """Let the node read a rounded input; return its scale."""

@@ -12,7 +12,9 @@ class ProfileOptions(TypedDict, total=False):
     """What shapes a model profile; options left out keep what was used last for the model, or the default.
 
     Attributes:
-        quantizable_count: how many of the heaviest quantisable layers may become int8; 0 keeps all in float.
+        quantizable_count: how many of the heaviest quantisable layers may become int8; 0 keeps all in float, what is
+            sent too.
+        wire_count: how many tensors may be sent in int8 where all computing stays float; 0 sends them in float.
         excluded_layers: patterns (shell wildcards) of layers that must stay float.
         noise_samples: on how many sets of int8 layers the noise model is fitted and tested at most.
         noise_measure: what noise is: ``mean-absolute-difference`` of the outputs (default), ``top-1-agreement`` or
@@ -25,6 +27,7 @@ class ProfileOptions(TypedDict, total=False):
     """
 
     quantizable_count: int
+    wire_count: int
     excluded_layers: Sequence[str]
     noise_samples: int
     noise_measure: str

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import onnx
 
@@ -15,17 +15,21 @@ from core.tensors import Array
 from inferencer.session import open_session, run_clock, session_options
 from model_divider.quantize import quantize
 from model_divider.silu import fuse_silu
+from model_divider.wire import add_wire_layers, is_wire_layer
 from profilers.attribution import attribute_seconds, fused_tensors
 from profilers.borders import time_borders
 from profilers.labels import labelled
 from profilers.layer_by_layer import rescale, time_layers
 from profilers.node_times import time_nodes
 from profilers.random_inputs import random_inputs
+from profilers.wire_layers import wired_tensors, without_wire_layers
 
 _RUNS = (3, 40)
 """Fewest and most runs of a model that are timed, however slow or fast it is."""
 _SECONDS = 4.0
 """How long each way of timing goes on between these bounds."""
+_NEXT_TO_NOTHING = 1e-7
+"""Seconds of a wire layer in float: it takes none, but should run where it would be done sooner."""
 
 
 def profile_execution(
@@ -45,6 +49,8 @@ def profile_execution(
 
     What crossing to other servers costs in computing is measured on parts of the model; see ``profilers.borders``.
 
+    Wire layers (``model_divider.wire``) take next to nothing in float, for the runtime removes them.
+
     Where ``runtime.timing`` is ``layer-by-layer``, every layer is timed alone instead and corrected by the thesis's
     formulas, and no borders are measured; see ``profilers.layer_by_layer``.
 
@@ -62,28 +68,38 @@ def profile_execution(
         InvalidModelError: the runtime refuses the model.
     """
     parsed = onnx.load_model_from_string(model)
+    wired = add_wire_layers(parsed, profile.graph.by_name)
+    plain = without_wire_layers(profile.graph)
     quantizable = profile.graph.quantizable
     versions = [parsed]
     if quantizable:
-        versions.append(fuse_silu(quantize(parsed, quantizable, profile.ranges, profile.settings.quantization)))
+        versions.append(fuse_silu(quantize(wired, quantizable, profile.ranges, profile.settings.quantization)))
     inputs = random_inputs(profile.inputs, 1, profile.settings.random_seed)[0]
     progress(0.0, "timing the whole model")
     whole = _time_whole([version.SerializeToString() for version in versions], runtime, inputs)
     if runtime.timing == "layer-by-layer":
-        floats, integers = time_layers(parsed, profile, runtime, inputs, part(progress, 0.5, 0.5))
+        floats, integers = time_layers(wired, profile, runtime, inputs, part(progress, 0.5, 0.5))
+        floats |= dict.fromkeys(filter(is_wire_layer, floats), 0.0)
         times = rescale(floats, integers, whole[0], whole[1] if quantizable else None)
         borders: dict[str, BorderTime] = {}
     else:
         nodes = []
-        for index, version in enumerate(versions):
+        for index, (version, named) in enumerate(zip(versions, (parsed, wired), strict=False)):
             progress(0.3 + 0.2 * index, f"timing layers in {('float', 'int8')[index]}")
-            labels = labelled(version, parsed).SerializeToString()
+            labels = labelled(version, named).SerializeToString()
             nodes.append(time_nodes(labels, runtime, inputs, _runs(whole[index])))
-        layers = [attribute_seconds(one, profile.graph) for one in nodes]
-        floats = layers[0]
+        layers = [attribute_seconds(one, graph) for one, graph in zip(nodes, (plain, profile.graph), strict=False)]
+        floats = dict.fromkeys(profile.graph.by_name, 0.0) | layers[0]
         times = correct(profile.graph, floats, whole[0], (layers[1], whole[1]) if quantizable else None)
-        seed, fused = profile.settings.random_seed, fused_tensors(nodes[0], profile.graph)
-        borders = time_borders(parsed, profile.graph, times, fused, runtime, inputs, seed, part(progress, 0.7, 0.3))
+        seed, fused = profile.settings.random_seed, fused_tensors(nodes[0], plain)
+        borders = time_borders(parsed, plain, times, fused, runtime, inputs, seed, part(progress, 0.7, 0.3))
+        crossing = wired_tensors(profile.graph)
+        borders |= {result: borders[read] for result, read in crossing.items() if read in borders}
+    times |= {
+        name: replace(time_, seconds=max(time_.seconds, _NEXT_TO_NOTHING))
+        for name, time_ in times.items()
+        if is_wire_layer(name)
+    }
     progress(1.0, "layers timed")
     slowdown = runtime.slowdown
     return ExecutionProfile(

@@ -1,9 +1,11 @@
 """Names by which a layer is still known after a runtime has fused and moved its nodes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import onnx
+
+from model_divider.nodes import rename_reads
 
 _LABEL = re.compile(r"partita-layer-(\d+)-")
 
@@ -36,7 +38,7 @@ def labelled(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelPro
     for node in copy.graph.node:
         for position, tensor in enumerate(node.output):
             node.output[position] = names.get(tensor, tensor)
-    _rename_reads(copy.graph.node, names)
+    rename_reads(copy.graph.node, names)
     for value in (*copy.graph.value_info, *copy.graph.output):
         value.name = names.get(value.name, value.name)
     return copy
@@ -45,17 +47,3 @@ def labelled(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelPro
 def labels_in(names: Sequence[str]) -> frozenset[int]:
     """Find the numbers of all layers whose labels occur in ``names``."""
     return frozenset(int(number) for name in names for number in _LABEL.findall(name))
-
-
-def _rename_reads(nodes: Sequence[onnx.NodeProto], names: Mapping[str, str]) -> None:
-    for node in nodes:
-        for position, tensor in enumerate(node.input):
-            node.input[position] = names.get(tensor, tensor)
-        for attribute in node.attribute:
-            bodies = list(attribute.graphs)
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                bodies.append(attribute.g)
-            for body in bodies:  # names within a body are unique in the whole model, so only captured ones change
-                _rename_reads(body.node, names)
-                for value in body.output:
-                    value.name = names.get(value.name, value.name)

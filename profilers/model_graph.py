@@ -13,6 +13,7 @@ from core.graph import Layer, ModelGraph, Tensor
 from core.profiles import ModelProfilerSettings
 from core.tensors import DTYPES, TensorSpec
 from model_divider.quantize import QUANTIZABLE_OPERATORS
+from model_divider.wire import is_wire_layer
 from profilers.flops import node_flops
 from profilers.node_inputs import bodies, consumed_names
 
@@ -25,7 +26,8 @@ def read_graph(model: onnx.ModelProto, name: str, settings: ModelProfilerSetting
     is consumed by the node that has the body. Values that nobody reads are left out.
 
     Quantizable are the ``quantizable_count`` layers with the most FLOPs among the float32 Conv, ConvTranspose,
-    MatMul and Gemm with constant weights that no pattern of ``excluded_layers`` matches; of equals the first.
+    MatMul and Gemm with constant weights that no pattern of ``excluded_layers`` matches; of equals the first. Wire
+    layers (``model_divider.wire``) always are.
 
     Args:
         model: the model; it is not changed.
@@ -56,7 +58,7 @@ def read_graph(model: onnx.ModelProto, name: str, settings: ModelProfilerSetting
     for value in model.graph.output:
         consumers[value.name].append(None)
     chosen = sorted(candidates, key=lambda layer: -layer.flops)[: settings.quantizable_count]
-    names = {layer.name for layer in chosen}
+    names = {layer.name for layer in chosen} | {layer.name for layer in layers if is_wire_layer(layer.name)}
     return ModelGraph(
         name,
         tuple(

@@ -8,10 +8,12 @@ from core.profiles import ModelProfile, ModelProfilerSettings
 from core.progress import Progress, no_progress, part
 from core.tensors import Array, check_inputs
 from model_divider.quantize import calibrate
+from model_divider.wire import add_wire_layers
 from profilers.model_graph import model_signature, read_graph
 from profilers.noise import fit_noise
 from profilers.noise_measures import find_measure
 from profilers.random_inputs import random_inputs
+from profilers.wire_layers import wire_candidates
 
 _GENERATED_INPUTS = 4
 
@@ -24,7 +26,7 @@ def profile_model(
     settings: ModelProfilerSettings,
     progress: Progress = no_progress,
 ) -> ModelProfile:
-    """Read a model's graph, calibrate the ranges of V_Q and fit its noise.
+    """Read a model's graph, add wire layers to it, calibrate the ranges of V_Q and fit its noise.
 
     Of the inputs the first, third, … calibrate the ranges, and the noise is measured on the second, fourth, …,
     which calibration did not see. A single input serves both, so that the noise comes out too small. Where there is
@@ -52,6 +54,9 @@ def profile_model(
     for item in inputs:
         check_inputs(specs, item)
     graph = read_graph(parsed, name, settings)
+    if wires := wire_candidates(graph, settings):
+        parsed = add_wire_layers(parsed, wires)
+        graph = read_graph(parsed, name, settings)
     layers = graph.quantizable
     if not layers:
         progress(1.0, "nothing in this model can become int8")

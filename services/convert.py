@@ -209,6 +209,7 @@ def to_profiler_settings(message: types_pb2.ProfilerSettings) -> ModelProfilerSe
         quantizable_count=message.quantizable_count
         if message.HasField("quantizable_count")
         else default.quantizable_count,
+        wire_count=message.wire_count if message.HasField("wire_count") else default.wire_count,
         excluded_layers=tuple(message.excluded_layers),
         noise_samples=message.noise_samples if message.HasField("noise_samples") else default.noise_samples,
         noise_measure=message.noise_measure or default.noise_measure,
@@ -228,6 +229,7 @@ def from_profiler_settings(settings: ModelProfilerSettings) -> types_pb2.Profile
     """Write profiler settings."""
     return types_pb2.ProfilerSettings(
         quantizable_count=settings.quantizable_count,
+        wire_count=settings.wire_count,
         excluded_layers=settings.excluded_layers,
         noise_samples=settings.noise_samples,
         noise_measure=settings.noise_measure,

@@ -20,19 +20,19 @@ from core.tensors import Array
 from model_divider.quantize import calibrate
 from model_pool.admission import admit
 from optimizer.components import plan_components
-from partita.cluster import DEFAULT_SERVERS, EmbeddedServer, embedded_cluster
+from partita.cluster import DEFAULT_SERVERS, embedded_cluster
 from profilers.execution import profile_execution
 from profilers.model_graph import model_signature, read_graph
 from profilers.random_inputs import random_inputs
 from services.runtime.worker import run_in_process
 
-SLOWDOWNS = {"device": 8.0, "edge": 4.0, "cloud": 2.0}
-"""Three servers of unequal declared speed, the device first, and slower than the machine, as at the edge."""
+SERVERS = DEFAULT_SERVERS
+"""A slow device, a faster edge server near it and a fast cloud server far away, as ``partita up`` starts them."""
 
-SERVERS = tuple(
-    EmbeddedServer(one.name, one.role, slowdown=SLOWDOWNS[one.name], links=one.links) for one in DEFAULT_SERVERS
-)
-"""With the links of ``partita up``. Unslowed loopback would be limited by the processor that is to be timed."""
+SLOWDOWNS = {server.name: server.slowdown for server in SERVERS}
+
+REFERENCE = SERVERS[1]
+"""Runs the undivided model between the requests to a placement."""
 
 METHODS: Mapping[Method, TimingMethod] = {"ours": "profiler", "thesis": "layer-by-layer"}
 
@@ -46,7 +46,7 @@ async def run(
     """Measure ``placements`` random placements of each model, each by ``requests`` requests.
 
     A model's layers are timed by both methods first. While a placement is measured, its requests take turns with
-    those to the whole float model on the last server: how much longer or shorter that takes than when the layers
+    those to the whole float model on ``REFERENCE``: how much longer or shorter that takes than when the layers
     were timed tells how fast the machine is now, and predictions are scaled by it. So what other programs take from
     the machine is not mistaken for an error of the prediction.
 
@@ -86,8 +86,8 @@ class _Bench:
             profiles[method] = await run_in_process(
                 profile_execution, data, profile, "bench", runtime, progress=no_progress
             )
-        device, own = SERVERS[0].name, SERVERS[-1].name
-        whole = Placement(dict.fromkeys(profile.graph.by_name, own), (), scattered=False)
+        device = SERVERS[0].name
+        whole = Placement(dict.fromkeys(profile.graph.by_name, REFERENCE.name), (), scattered=False)
         components = plan_components(profile.graph, whole.servers, device)
         results = []
         async with self._servers.deployed(*await divided(data, profile, whole, components), device) as reference:
@@ -135,7 +135,7 @@ class _Bench:
                 reports.append(pair[0])
                 references.append(pair[1])
         whole = statistics.median(run.compute_seconds for one in references for run in one.runs)
-        return measured(reports), whole / SERVERS[-1].slowdown
+        return measured(reports), whole / REFERENCE.slowdown
 
 
 def _prepare(model: BenchModel) -> tuple[bytes, ModelProfile, Mapping[str, Array]]:

@@ -19,6 +19,7 @@ from partita.cli.options import (
     NoiseSamples,
     PerChannel,
     Quantizable,
+    Wire,
     given,
     pairs,
     shape,
@@ -120,6 +121,7 @@ def show(
 def profile(
     model: Annotated[str, typer.Argument(help="A loaded model's name, or name@hash.")],
     quantizable: Quantizable = None,
+    wire: Wire = None,
     exclude: Exclude = None,
     noise_samples: NoiseSamples = None,
     noise_measure: NoiseMeasure = None,
@@ -135,6 +137,7 @@ def profile(
 
     options: Any = given(
         quantizable_count=quantizable,
+        wire_count=wire,
         excluded_layers=exclude,
         noise_samples=noise_samples,
         noise_measure=noise_measure,

@@ -46,6 +46,10 @@ Quantizable = Annotated[
     int | None,
     typer.Option("--quantizable", min=0, metavar="N", help="How many of the heaviest layers may become int8."),
 ]
+Wire = Annotated[
+    int | None,
+    typer.Option("--wire", min=0, metavar="N", help="How many tensors may cross in int8 where all computing is float."),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="PATTERN", help="Layers that must stay float (shell wildcards); repeatable."),

@@ -19,6 +19,7 @@ from partita.cli.options import (
     Picture,
     Quantizable,
     Solver,
+    Wire,
     byte_size,
     given,
     pairs,
@@ -61,6 +62,7 @@ def plan(
     solver: Solver = "highs",
     time_limit: Annotated[float | None, typer.Option(metavar="SECONDS", help="When to stop the solver.")] = None,
     quantizable: Quantizable = None,
+    wire: Wire = None,
     exclude: Exclude = None,
     noise_samples: NoiseSamples = None,
     output: Annotated[
@@ -89,6 +91,7 @@ def plan(
         solver=solver,
         time_limit_seconds=time_limit,
         quantizable_count=quantizable,
+        wire_count=wire,
         excluded_layers=exclude,
         noise_samples=noise_samples,
     )

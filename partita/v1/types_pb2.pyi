@@ -418,6 +418,7 @@ class ProfilerSettings(_message.Message):
     CALIBRATION_FIELD_NUMBER: _builtins.int
     ACTIVATION_TYPE_FIELD_NUMBER: _builtins.int
     PER_CHANNEL_FIELD_NUMBER: _builtins.int
+    WIRE_COUNT_FIELD_NUMBER: _builtins.int
     quantizable_count: _builtins.int
     noise_samples: _builtins.int
     noise_measure: _builtins.str
@@ -428,6 +429,8 @@ class ProfilerSettings(_message.Message):
     """Of int8 layers' inputs and outputs: "uint8" or "int8"; empty: the default."""
     per_channel: _builtins.bool
     """One weight scale per output channel instead of one per tensor."""
+    wire_count: _builtins.int
+    """How many tensors at most may cross in int8 while all computing stays float."""
     @_builtins.property
     def excluded_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Patterns (shell wildcards) of layers that must stay float."""
@@ -442,10 +445,11 @@ class ProfilerSettings(_message.Message):
         calibration: _builtins.str = ...,
         activation_type: _builtins.str = ...,
         per_channel: _builtins.bool | None = ...,
+        wire_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples", "_per_channel", b"_per_channel", "_quantizable_count", b"_quantizable_count", "noise_samples", b"noise_samples", "per_channel", b"per_channel", "quantizable_count", b"quantizable_count"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples", "_per_channel", b"_per_channel", "_quantizable_count", b"_quantizable_count", "_wire_count", b"_wire_count", "noise_samples", b"noise_samples", "per_channel", b"per_channel", "quantizable_count", b"quantizable_count", "wire_count", b"wire_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples", "_per_channel", b"_per_channel", "_quantizable_count", b"_quantizable_count", "activation_type", b"activation_type", "calibration", b"calibration", "excluded_layers", b"excluded_layers", "noise_measure", b"noise_measure", "noise_samples", b"noise_samples", "per_channel", b"per_channel", "quantizable_count", b"quantizable_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples", "_per_channel", b"_per_channel", "_quantizable_count", b"_quantizable_count", "_wire_count", b"_wire_count", "activation_type", b"activation_type", "calibration", b"calibration", "excluded_layers", b"excluded_layers", "noise_measure", b"noise_measure", "noise_samples", b"noise_samples", "per_channel", b"per_channel", "quantizable_count", b"quantizable_count", "wire_count", b"wire_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__noise_samples: _TypeAlias = _typing.Literal["noise_samples"]  # noqa: Y015
     _WhichOneofArgType__noise_samples: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples"]  # noqa: Y015
@@ -453,11 +457,15 @@ class ProfilerSettings(_message.Message):
     _WhichOneofArgType__per_channel: _TypeAlias = _typing.Literal["_per_channel", b"_per_channel"]  # noqa: Y015
     _WhichOneofReturnType__quantizable_count: _TypeAlias = _typing.Literal["quantizable_count"]  # noqa: Y015
     _WhichOneofArgType__quantizable_count: _TypeAlias = _typing.Literal["_quantizable_count", b"_quantizable_count"]  # noqa: Y015
+    _WhichOneofReturnType__wire_count: _TypeAlias = _typing.Literal["wire_count"]  # noqa: Y015
+    _WhichOneofArgType__wire_count: _TypeAlias = _typing.Literal["_wire_count", b"_wire_count"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__noise_samples) -> _WhichOneofReturnType__noise_samples | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__per_channel) -> _WhichOneofReturnType__per_channel | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__quantizable_count) -> _WhichOneofReturnType__quantizable_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wire_count) -> _WhichOneofReturnType__wire_count | None: ...
 
 Global___ProfilerSettings: _TypeAlias = ProfilerSettings  # noqa: Y015

@@ -17,26 +17,39 @@ from core.profiles import QuantizationSettings, Range
 from model_divider.divide import divide
 from model_divider.quantize import QUANTIZABLE_OPERATORS, calibrate, quantize
 from model_divider.silu import fuse_silu
+from model_divider.wire import add_wire_layers, wire_layer
 from model_pool.admission import admit
 from tests.unit.models import SMALL_MODELS, Builder, branching_model, random_inputs, residual_model
 from tests.unit.plans import plan_for, run, run_parts
 
 SERVERS = ("device", "edge", "cloud")
 UINT8 = QuantizationSettings()
+WIRED = ", wired"
+"""Behind a model's name: with a wire layer behind each of its tensors."""
+
+
+def float_tensors(model: onnx.ModelProto) -> list[str]:
+    """Inputs and inner tensors."""
+    values = [*model.graph.input, *model.graph.value_info]
+    return [value.name for value in values if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
 
 
 @cache
 def prepared(name: str) -> tuple[bytes, onnx.ModelProto, tuple[str, ...], dict[str, Range]]:
-    """An admitted small model, its quantisable layers and their ranges."""
-    data = admit(SMALL_MODELS[name]().SerializeToString(), {}).data
+    """An admitted small model, and with wire layers its graph, its quantisable layers and their ranges."""
+    data = admit(SMALL_MODELS[name.removesuffix(WIRED)]().SerializeToString(), {}).data
     model = onnx.load_model_from_string(data)
     layers = tuple(node.name for node in model.graph.node if node.op_type in QUANTIZABLE_OPERATORS)
+    if name.endswith(WIRED):
+        wires = tuple(map(wire_layer, float_tensors(model)))
+        model = add_wire_layers(model, wires)
+        layers += wires
     return data, model, layers, calibrate(model, layers, [random_inputs(model, seed) for seed in range(3)])
 
 
 @st.composite
 def divided(draw, int8: bool) -> tuple[str, Plan, QuantizationSettings]:
-    name = draw(st.sampled_from(sorted(SMALL_MODELS)))
+    name = draw(st.sampled_from(sorted(SMALL_MODELS))) + draw(st.sampled_from(["", WIRED]))
     _, model, layers, _ = prepared(name)
     servers = draw(st.lists(st.sampled_from(SERVERS), min_size=len(model.graph.node), max_size=len(model.graph.node)))
     quantized = draw(st.sets(st.sampled_from(layers), min_size=1)) if int8 else ()

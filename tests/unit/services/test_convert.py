@@ -70,6 +70,7 @@ def test_a_request_for_a_plan_carries_goal_and_method() -> None:
         ModelProfilerSettings(),
         ModelProfilerSettings(
             quantizable_count=0,
+            wire_count=1,
             excluded_layers=("/head*",),
             noise_samples=7,
             noise_measure="own:noise",
