@@ -39,6 +39,7 @@ class EmbeddedServer:
     transmit_watts: float = 0.0
     links: tuple[EmulatedLink, ...] = ()
     advertise: str = ""
+    metrics_listen: str = ""
 
     def flags(self) -> list[str]:
         """As flags of ``python -m services``."""
@@ -53,6 +54,7 @@ class EmbeddedServer:
             f"--transmit-watts={self.transmit_watts}",
             f"--links={links}",
             f"--advertise={self.advertise}",
+            f"--metrics-listen={self.metrics_listen}",
             # Servers that share a machine stand for others: its meters say nothing of them.
             "--measure-power=false",
         ]

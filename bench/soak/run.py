@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.soak.faults import Faults
+from bench.soak.held import held
 from bench.soak.memory import Memory
 from bench.soak.model import PLACES, items, model
 from bench.soak.proxy import Proxy
@@ -40,6 +41,7 @@ class Soak:
         longest_gap_seconds: between two faults.
         longest_pause_seconds: how long a process is stopped or stays dead; longer than its lease.
         recovery_seconds: how long all callers may wait for an answer after the last fault.
+        freeing_seconds: how long servers may hold anything after the last request has ended.
         kill_share: share of every cycle, its beginning, in which processes are killed; in the rest, where they only
             stop and lose connections, their memory is watched.
     """
@@ -52,6 +54,7 @@ class Soak:
     longest_gap_seconds: float = 4.0
     longest_pause_seconds: float = 9.0
     recovery_seconds: float = 120.0
+    freeing_seconds: float = 15.0
     kill_share: float = 1 / 3
 
 
@@ -64,12 +67,14 @@ class SoakResult:
         endings: of all requests.
         recovery_seconds: from the last fault until every caller had an answer; ``None`` if that did not come.
         memory_growth: of each process, in bytes per hour, while none was killed; empty after short runs.
+        held: server → requests and bytes that it held still when all had ended.
     """
 
     faults: Counter[str]
     endings: Endings
     recovery_seconds: float | None
     memory_growth: Mapping[str, float]
+    held: Mapping[str, float]
 
     def summary(self) -> dict[str, Any]:
         """The figures."""
@@ -85,6 +90,7 @@ class SoakResult:
             "errors": dict(self.endings.typed_errors),
             "error_examples": self.endings.examples,
             "untyped_errors": dict(self.endings.untyped_errors),
+            "held_at_end": sum(self.held.values()),
             "pauses": self.faults["pause"],
             "broken_connections": self.faults["break"],
             "cut_links": self.faults["cut"],
@@ -100,7 +106,7 @@ class SoakResult:
         found += [f"{endings.wrong} answers were wrong"] if endings.wrong else []
         found += [f"an error without a type: {error}" for error in endings.untyped_errors]
         found += ["requests did not succeed again after the last fault"] if self.recovery_seconds is None else []
-        return found
+        return [*found, *(f"server {server} holds something for requests that have ended" for server in self.held)]
 
 
 async def run(soak: Soak, directory: Path | None = None, progress: Progress = no_progress) -> SoakResult:
@@ -115,7 +121,8 @@ async def run(soak: Soak, directory: Path | None = None, progress: Progress = no
         for proxy in proxies.values():
             stack.push_async_callback(proxy.close)
         servers = [
-            EmbeddedServer(name, name, compute_watts=3.0, advertise=proxy.address) for name, proxy in proxies.items()
+            EmbeddedServer(name, name, compute_watts=3.0, advertise=proxy.address, metrics_listen="127.0.0.1:0")
+            for name, proxy in proxies.items()
         ]
         progress(0.0, "starting three servers")
         cluster = await stack.enter_async_context(embedded_cluster(servers, directory))
@@ -140,8 +147,9 @@ async def run(soak: Soak, directory: Path | None = None, progress: Progress = no
         await _storm(soak, faults, memory, endings, progress)
         progress(1.0, "waiting for answers to everybody")
         recovery_seconds = await _recovery(soak, endings)
-        # Requests under way end as they would; only then is counting over.
-        return SoakResult(faults.counts, endings, recovery_seconds, memory.growth())
+        await _cancel(callers)
+        left = await held(cluster.directory, list(proxies), soak.freeing_seconds)
+        return SoakResult(faults.counts, endings, recovery_seconds, memory.growth(), left)
 
 
 async def _storm(soak: Soak, faults: Faults, memory: Memory, endings: Endings, progress: Progress) -> None:

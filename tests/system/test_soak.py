@@ -12,6 +12,7 @@ SOAK = Soak(
     longest_gap_seconds=1,
     longest_pause_seconds=3,
     recovery_seconds=150,
+    freeing_seconds=60,
     kill_share=1.0,
 )
 

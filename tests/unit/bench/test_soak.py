@@ -46,9 +46,9 @@ async def test_each_ending_is_counted_as_what_it_is() -> None:
     assert endings.typed_errors == {"BusyError": 1}
     assert list(endings.untyped_errors) == ["KeyError: 'oops'"]
     assert endings.requests == 6
-    result = SoakResult(Counter(), endings, None, {})
-    assert len(result.complaints()) == 4
-    assert SoakResult(Counter(), Endings(answers=1), 0.0, {}).complaints() == []
+    result = SoakResult(Counter(), endings, None, {}, {"edge": 1.0})
+    assert len(result.complaints()) == 5
+    assert SoakResult(Counter(), Endings(answers=1), 0.0, {}, {}).complaints() == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""What servers hold for requests, as they tell Prometheus."""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.request import urlopen
+
+READ_SECONDS = 10.0
+
+_ADDRESS = re.compile(r"metrics at (http://[^ \"]+)")
+_HELD = re.compile(r"^(partita_requests_under_way|partita_held_bytes){[^}]*} (\S+)$", re.MULTILINE)
+
+
+async def held(directory: Path, servers: Sequence[str], patience_seconds: float) -> dict[str, float]:
+    """What is held when all requests have ended, by server; empty as soon as it is nothing anywhere.
+
+    Args:
+        directory: with the servers' logs, which say where each can be asked.
+        servers: their names.
+        patience_seconds: how long they may take to let go.
+    """
+    end = time.monotonic() + patience_seconds
+    while True:
+        found = {}
+        for server in servers:
+            log = await asyncio.to_thread((directory / f"{server}.log").read_text, errors="replace")
+            if amount := await asyncio.to_thread(_read, _ADDRESS.findall(log)[-1]):
+                found[server] = amount
+        if not found or time.monotonic() > end:
+            return found
+        await asyncio.sleep(0.2)
+
+
+def _read(address: str) -> float:
+    with urlopen(address, timeout=READ_SECONDS) as response:  # noqa: S310 - our own, on loopback
+        return sum(float(value) for _, value in _HELD.findall(response.read().decode()))
