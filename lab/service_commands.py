@@ -6,6 +6,10 @@ from lab.network import CONTROL, Command
 from lab.state import Lab
 from lab.topology import LabServer
 
+OWN_MEMORY = ["sh", "-c", 'mount -t tmpfs -o mode=1777 partita /dev/shm && exec "$0" "$@"']
+"""Run a command with shared memory of its own. Servers that found that they share a machine's would pass tensors there,
+past their links. (``ip netns exec`` has given the command mounts of its own, which end with it.)"""
+
 CONTROL_PORT, NODE_PORT = 50051, 50061
 
 
@@ -16,7 +20,7 @@ def control_address(lab: Lab) -> str:
 
 def service_commands(lab: Lab) -> dict[str, Command]:
     """``CONTROL``, and then every server's name → the command that runs its services."""
-    services = [sys.executable, "-m", "services"]
+    services = [*OWN_MEMORY, sys.executable, "-m", "services"]
     control = control_address(lab)
     commands = {CONTROL: [*services, "control", f"--listen={control}", f"--data-directory={lab.directory / 'data'}"]}
     for server in lab.topology.servers:
