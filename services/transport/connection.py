@@ -153,6 +153,7 @@ class Connection:
             self._break(error)
 
     async def _carry(self, call: "grpc.aio.StreamStreamCall[Frame, tensor_transport_pb2.CarryResponse]") -> None:
+        self._call = call
         await call.write(Frame(tensor_transport_pb2.CarryHeader(greeting=self._greeting), NO_DATA))
         writing: asyncio.Task[None] | None = None
         try:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from core.deployment import RequestKey
-from core.errors import DeadlineExceededError, PartitaError
+from core.errors import DeadlineExceededError, PartitaError, ServerUnavailableError
 from core.tensors import Array
 from partita.v1 import tensor_transport_pb2
 from services.runtime.shaping import LinkShaper
@@ -142,6 +142,10 @@ class TensorSender:
                 )
                 async with peer.budget.hold(array.nbytes), self._shaper.round_trip(server):
                     await self._carry(peer, server, announcement, raw_bytes(array))
+        except ServerUnavailableError as error:
+            if repr(server) in str(error):
+                raise
+            raise ServerUnavailableError(f"server {server!r} ({address}): {error}") from error
         except TimeoutError:
             raise DeadlineExceededError(
                 f"server {server!r} ({address}) did not answer in time: {array.nbytes} bytes were not taken within "
