@@ -13,7 +13,6 @@ from core.profiles import MeasuredLink, ServerState
 from core.progress import Progress
 from core.version import partita_version
 from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
-from partita.v1.tensor_transport_pb2 import DESTINATION_SERVER_MONITOR
 from profilers.energy_counters import DrawnWatts, find_meter
 from profilers.server_monitor import read_state
 from services.clients.registry import RegistryClient
@@ -26,7 +25,6 @@ from services.runtime.events import Step, events
 from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.transport.arrivals import Sink
 from services.transport.sender import TensorSender
 
 logger = logging.getLogger(__name__)
@@ -129,9 +127,7 @@ def server_monitor_service(settings: Settings) -> Service:
                 )
                 servicer = ServerMonitorServicer(settings.server, read, sender, watch, turn)
                 server_monitor_pb2_grpc.add_ServerMonitorServicer_to_server(servicer, binding.server)
-                # A measurement's tensors are taken as any other, and dropped.
-                sinks = binding.receiver(settings.tensor_limit_bytes).sinks
-                sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, lambda *_: None)
+                binding.receiver(settings.tensor_limit_bytes).take_probes()
                 binding.names.append(server_monitor_pb2.DESCRIPTOR.services_by_name["ServerMonitor"].full_name)
                 async with membership(settings, "server_monitor", binding, channels, read):
                     tasks = []

@@ -1,0 +1,1 @@
+"""How near tensors come to the speed of a raw socket."""

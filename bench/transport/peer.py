@@ -1,0 +1,33 @@
+"""The receiving end, a process of its own: ``python -m bench.transport.peer raw|tensors HOST CORE``."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bench.transport.raw_socket import serve
+from services.runtime.server import Binding, serving
+
+LIMIT_BYTES = 2**28
+
+
+@asynccontextmanager
+async def _taking(binding: Binding) -> AsyncIterator[None]:
+    binding.receiver(LIMIT_BYTES).take_probes()
+    yield
+
+
+async def _serve_tensors(host: str) -> None:
+    async with serving(f"{host}:0", [_taking]) as address:
+        print(address, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    kind, own_host, core = sys.argv[1:]
+    os.sched_setaffinity(0, {int(core)})
+    if kind == "raw":
+        serve(own_host)
+    else:
+        asyncio.run(_serve_tensors(own_host))

@@ -1,0 +1,97 @@
+"""Tensors beside a raw socket: loopback, shared memory and shaped links."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from bench.transport.results import LOOPBACK, Results
+from bench.transport.sending import Task, Times, to_json
+from bench.transport.shaped_link import HOSTS, NoShapingError, shaped_link
+from core.errors import InternalError
+from core.progress import Progress, no_progress
+
+SMALL, MEGABYTE, IMAGE, LARGE = 2**16, 1_000_000, 4_700_000, 20_000_000
+"""Bytes of the tensors."""
+
+ROUNDS = {SMALL: 200, MEGABYTE: 60, IMAGE: 40, LARGE: 15}
+"""How often each is sent over loopback."""
+
+RATES = (5e6, 20e6, 100e6)
+"""Bytes per second of the shaped links."""
+
+SHAPED_SECONDS = 6.0
+"""How long one size may take on a shaped link, about; it is sent thrice at least."""
+
+LIMIT_SECONDS = 300.0
+
+
+def run(quick: bool = False, progress: Progress = no_progress) -> Results:
+    """Measure.
+
+    Args:
+        quick: small tensors over loopback only, for a try.
+        progress: told what is measured.
+
+    Raises:
+        InternalError: a process of the bench failed.
+    """
+    progress(0.0, "loopback and shared memory")
+    counts = {SMALL: 10, MEGABYTE: 5} if quick else ROUNDS
+    times: dict[str, Times] = {LOOPBACK: _measure(["127.0.0.1"] * 2, ([], []), tuple(counts.items()), True)}
+    why_not = "left out for a try" if quick else ""
+    for index, rate in enumerate(() if quick else RATES):
+        progress((1 + index) / (1 + len(RATES)), f"a link of {rate / 1e6:.0f} MB/s")
+        sizes = tuple(
+            (size, min(count, max(3, int(SHAPED_SECONDS * rate / size / 2)))) for size, count in ROUNDS.items()
+        )
+        try:
+            with shaped_link(rate) as prefixes:
+                times[f"{rate / 1e6:.0f} MB/s"] = _measure(HOSTS, prefixes, sizes, False)
+        except NoShapingError as error:
+            why_not = str(error)
+            break
+    progress(1.0, "measured")
+    return Results(times, why_not)
+
+
+def _measure(
+    hosts: Sequence[str],
+    prefixes: tuple[list[str], list[str]],
+    sizes: tuple[tuple[int, int], ...],
+    shared_memory: bool,
+) -> Times:
+    cores = sorted(os.sched_getaffinity(0))
+    with (
+        _peer(prefixes[1], "raw", hosts[1], cores[-1]) as raw,
+        _peer(prefixes[1], "tensors", hosts[1], cores[-1]) as tensors,
+    ):
+        task = Task(raw, tensors, sizes, shared_memory, cores[0])
+        command = [*prefixes[0], sys.executable, "-m", "bench.transport.sending"]
+        done = subprocess.run(
+            command, input=to_json(task), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+        )
+    if done.returncode:
+        raise InternalError(f"the sending process failed: {done.stderr[-500:]}")
+    found = json.loads(done.stdout)
+    return {way: {int(size): seconds for size, seconds in by_size.items()} for way, by_size in found.items()}
+
+
+@contextmanager
+def _peer(prefix: list[str], kind: str, host: str, core: int) -> Iterator[str]:
+    """A receiving process; yields its address."""
+    command = [*prefix, sys.executable, "-m", "bench.transport.peer", kind, host, str(core)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            if not address:
+                raise InternalError(f"the receiving process {kind!r} did not start; see its errors above")
+            yield address
+            process.stdin.close()
+            process.wait(30)
+        finally:
+            process.kill()

@@ -1,0 +1,53 @@
+"""A real link of a given throughput on one machine: two network namespaces, and the kernel's token bucket between."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NAMES = ("sender", "receiver")
+HOSTS = ("10.77.0.1", "10.77.0.2")
+
+
+class NoShapingError(Exception):
+    """Links cannot be shaped here; the message says why."""
+
+
+@contextmanager
+def shaped_link(bytes_per_second: float) -> Iterator[tuple[list[str], list[str]]]:
+    """Raise a link; yields the command prefixes that run a program at its two ends, which are ``HOSTS``.
+
+    Raises:
+        NoShapingError: not root, no ``ip`` or ``tc``, or the kernel refuses.
+    """
+    if os.geteuid() != 0:
+        raise NoShapingError("shaping a link takes root")
+    for program in ("ip", "tc"):
+        if shutil.which(program) is None:
+            raise NoShapingError(f"there is no program {program!r} here; install iproute2")
+    spaces = [f"partita-{os.getpid()}-{name}" for name in NAMES]
+    devices = [f"pa{os.getpid() % 10**7}{end}" for end in "ab"]
+    bits = int(bytes_per_second * 8)
+    # What passes in 5 ms, and never less than the largest packet that the kernel makes.
+    burst = int(bytes_per_second * 0.005) + 2**16
+    try:
+        for space in spaces:
+            _run("ip", "netns", "add", space)
+        _run("ip", "link", "add", devices[0], "type", "veth", "peer", "name", devices[1])
+        for space, device, host in zip(spaces, devices, HOSTS, strict=True):
+            _run("ip", "link", "set", device, "netns", space)
+            _run("ip", "-n", space, "addr", "add", f"{host}/24", "dev", device)
+            _run("ip", "-n", space, "link", "set", device, "up")
+            shape = ("tbf", "rate", f"{bits}bit", "burst", str(burst), "latency", "100ms")
+            _run("tc", "-n", space, "qdisc", "add", "dev", device, "root", *shape)
+        yield tuple(["ip", "netns", "exec", space] for space in spaces)  # type: ignore[misc]
+    finally:
+        for space in spaces:
+            subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)  # noqa: S607
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NoShapingError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
