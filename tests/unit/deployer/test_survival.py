@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.cluster import Cluster
 from core.errors import NotFoundError, ServerUnavailableError
 from core.progress import no_progress
 from tests.unit.deployer.system import System, in_the_background
@@ -218,3 +219,25 @@ async def test_a_server_restarting_in_the_middle_of_a_deploy_gets_the_new_versio
     system.restart()
     await system.settle()
     assert consistent(system) == 1
+
+
+async def test_the_upkeep_outlives_a_registry_that_is_away(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    await system.deployer.deploy(await system.planned(), "app", no_progress)
+    failures: list[Exception] = [ServerUnavailableError("away"), RuntimeError("a bug")]
+    list_servers = system.cluster.list_servers
+
+    async def fail_at_first() -> Cluster:
+        if failures:
+            raise failures.pop(0)
+        return await list_servers()
+
+    monkeypatch.setattr(system.cluster, "list_servers", fail_at_first)
+    monkeypatch.setattr("deployer.upkeep.LOOK_SECONDS", 0)
+    system.restart_server("cloud")
+    running = asyncio.create_task(system.deployer.upkeep.run())
+    async with asyncio.timeout(60):
+        while ("cloud", "app", 1) not in system.cluster.prepared:
+            await asyncio.sleep(0)
+    running.cancel()
+    await in_the_background()
+    assert failures == []
