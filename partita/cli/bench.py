@@ -200,6 +200,64 @@ def _show_noise(figures: dict[str, Any]) -> None:
     )
 
 
+@bench_app.command("pipeline")
+def pipeline(
+    turns: Annotated[int, typer.Option(min=1, help="How often whole model and halves take turns.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Steady state of a measurement.")] = 4.0,
+    quick: Annotated[bool, typer.Option("--quick", help="One small model, for a try.")] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE.png", help="Draw answers by requests in flight.", dir_okay=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two halves of a model on two servers with the whole on one, a core each, while requests overlap.
+
+    Real processes on two cores of this machine, a transformer and GoogLeNet; takes some three minutes. Requests come
+    from this process, which uses both cores too. Also measured: two whole models side by side, which is what the cores
+    can do, and the halves with a link between them that is slower than both.
+    """
+    from bench.pipeline.results import summary
+    from bench.pipeline.run import quick_models, run, standard_models
+
+    if picture is not None:
+        _require_writable(picture)
+    with progress_bar("bench pipeline") as progress:
+        results = asyncio.run(run(quick_models() if quick else standard_models(), turns, seconds, progress))
+    figures = summary(results)
+    if as_json:
+        print_json(figures)
+    else:
+        _show_pipeline(figures)
+    if picture is not None:
+        from bench.pipeline.picture import draw as draw_pipeline
+
+        draw_pipeline(results, picture)
+
+
+def _show_pipeline(figures: dict[str, Any]) -> None:
+    shown = table(
+        "model", ">cut", ">one core", ">two cores", ">gain", ">two wholes", ">of bound", ">alone", ">slow link"
+    )
+    for name, one in figures["models"].items():
+        rates = (one["whole_answers_per_second"], one["answers_per_second"])
+        gains = (one["two_core_speedup"], one["independent_speedup"])
+        shares = (one["bound_ratio"], one["alone_bound_ratio"], one["link_bound_ratio"])
+        shown.add_row(
+            name,
+            units.byte_count(one["crossing_bytes"]),
+            *(f"{rate:.1f}/s" for rate in rates),
+            *(f"{gain:.2f} ×" for gain in gains),
+            *(f"{share:.0%}" for share in shares),
+        )
+    out.print(shown)
+    in_flight = next(iter(figures["models"].values()))["in_flight"]
+    out.print(
+        f"steady state with {in_flight} requests in flight; bound: what the busiest server computes for a request,"
+    )
+    out.print("measured in the same run, and (alone) while the other core idles; slow link: share of its throughput")
+
+
 @bench_app.command("quantization")
 def quantization(
     rounds: Annotated[int, typer.Option(min=1, help="How often each variant is timed.")] = 31,

@@ -1,0 +1,90 @@
+"""What the bench found, and its figures."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.pipeline.load import Load
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """One model's measurements, taken in turns.
+
+    Attributes:
+        model: its name.
+        crossing_bytes: of the tensors between the halves.
+        whole: loads of the whole model on one server, a core.
+        halves: loads of the same in two halves on two servers, a core each; as many as ``whole``.
+        independent: answers per second of two whole models, one on each core, at the same time.
+        curve: loads of the two halves, from one request in flight to many.
+        link: load of the two halves where the link between them is slower than both.
+        link_seconds: what that link needs for the tensors of a request.
+    """
+
+    model: str
+    crossing_bytes: int
+    whole: Sequence[Load]
+    halves: Sequence[Load]
+    independent: Sequence[float]
+    curve: Sequence[Load]
+    link: Load
+    link_seconds: float
+
+    @property
+    def speedup(self) -> float:
+        """Answers per second of two cores by those of one, median over the turns."""
+        return statistics.median(
+            two.answers_per_second / one.answers_per_second for one, two in zip(self.whole, self.halves, strict=True)
+        )
+
+    @property
+    def independent_speedup(self) -> float:
+        """The same for two whole models side by side: what the machine's two cores can do."""
+        return statistics.median(
+            rate / one.answers_per_second for one, rate in zip(self.whole, self.independent, strict=True)
+        )
+
+    @property
+    def bound_ratio(self) -> float:
+        """Answers per second by the inverse of what the busiest server computed for one, median over the turns."""
+        return statistics.median(one.answers_per_second * one.busiest_seconds for one in self.halves)
+
+    @property
+    def alone_bound_ratio(self) -> float:
+        """The same where computing is timed while one request alone is in flight, and the other core idles."""
+        alone = min(self.curve, key=lambda one: one.in_flight).busiest_seconds
+        return statistics.median(one.answers_per_second for one in self.halves) * alone
+
+    @property
+    def link_bound_ratio(self) -> float:
+        """Answers per second by what the slow link lets through."""
+        return self.link.answers_per_second * self.link_seconds
+
+    def figures(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "crossing_bytes": self.crossing_bytes,
+            "whole_answers_per_second": statistics.median(one.answers_per_second for one in self.whole),
+            "answers_per_second": statistics.median(one.answers_per_second for one in self.halves),
+            "latency_seconds": statistics.median(one.latency_seconds for one in self.halves),
+            "in_flight": self.halves[0].in_flight,
+            "two_core_speedup": self.speedup,
+            "independent_speedup": self.independent_speedup,
+            "bound_ratio": self.bound_ratio,
+            "alone_bound_ratio": self.alone_bound_ratio,
+            "link_bound_ratio": self.link_bound_ratio,
+            "by_requests_in_flight": {one.in_flight: one.answers_per_second for one in self.curve},
+        }
+
+
+def summary(results: Sequence[ModelResult]) -> dict[str, Any]:
+    """The headline figures, each the least over the models, and every model's own."""
+    models: Mapping[str, Any] = {one.model: one.figures() for one in results}
+    return {
+        "two_core_speedup": min(one.speedup for one in results),
+        "bound_ratio": min(min(one.bound_ratio, one.link_bound_ratio) for one in results),
+        "independent_speedup": min(one.independent_speedup for one in results),
+        "models": models,
+    }

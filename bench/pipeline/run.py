@@ -1,0 +1,117 @@
+"""Three servers on two cores: a whole model on one of them, against its halves on two."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from bench.pipeline.cut import Halves, halved
+from bench.pipeline.load import Load, load
+from bench.pipeline.results import ModelResult
+from bench.prediction.deployed import Running, connected
+from bench.prediction.models import BenchModel, inception, transformer
+from core.errors import FailedPreconditionError
+from core.progress import Progress, no_progress, part
+from partita.cluster import EmbeddedServer, embedded_cluster
+from services.runtime.settings import EmulatedLink
+
+IN_FLIGHT = 8
+"""Requests in flight where the pipeline is to be full."""
+
+CURVE = (1, 2, 3, 4, 6, 8, 12, 16)
+
+LINK_SLOWNESS = 2.0
+"""The slow link takes so many times as long for a request as the slower half."""
+
+LINK_RTT_SECONDS = 0.01
+
+
+def standard_models() -> list[BenchModel]:
+    """Two models that can be cut where little crosses."""
+    return [BenchModel("transformer", transformer, {}), BenchModel("GoogLeNet", inception, {})]
+
+
+def quick_models() -> list[BenchModel]:
+    """A small one, for a try."""
+    return [BenchModel("small transformer", partial(transformer, blocks=1), {})]
+
+
+async def run(
+    models: Sequence[BenchModel], turns: int, seconds: float, progress: Progress = no_progress
+) -> list[ModelResult]:
+    """Measure every model.
+
+    Args:
+        turns: how often whole model, halves, and two whole models take turns.
+        seconds: of steady state in each measurement.
+
+    Raises:
+        FailedPreconditionError: there are no two cores to pin servers to.
+        PartitaError: a model is not installed, or the cluster fails.
+    """
+    results = []
+    for number, model in enumerate(models):
+        step = part(progress, number / len(models), 1 / len(models))
+        step(0.0, f"{model.name}: looking for its middle")
+        results.append(await _measure(model.name, await asyncio.to_thread(halved, model), turns, seconds, step))
+    return results
+
+
+async def _measure(name: str, halves: Halves, turns: int, seconds: float, progress: Progress) -> ModelResult:
+    """Servers ``device`` on the first core, ``edge`` and ``far`` (behind a slow link) on the second one."""
+    link_seconds = LINK_SLOWNESS * halves.seconds
+    link = EmulatedLink("far", halves.crossing_bytes / link_seconds, LINK_RTT_SECONDS)
+    first_core, second_core = _cores()
+    servers = (
+        EmbeddedServer("device", "device", links=(link,)),
+        EmbeddedServer("edge", "edge"),
+        EmbeddedServer("far", "cloud"),
+    )
+    async with embedded_cluster(servers) as cluster, connected(cluster.address) as nodes, AsyncExitStack() as stack:
+        for server, core in (("device", first_core), ("edge", second_core), ("far", second_core)):
+            pin(cluster.processes[server].pid, core)
+
+        async def deployed(first: str, second: str, device: str = "device") -> Running:
+            division, blobs = await asyncio.to_thread(halves.divided, first, second, device)
+            return await stack.enter_async_context(nodes.deployed(division, blobs, device))
+
+        split = await deployed("device", "edge")
+        behind_link = await deployed("device", "far")
+        whole = await deployed("device", "device")
+        other_whole = await deployed("edge", "edge", "edge")
+
+        count = 3 * turns + len(CURVE) + 1
+        done = 0
+
+        async def taken(running: Running, in_flight: int = IN_FLIGHT) -> Load:
+            nonlocal done
+            done += 1
+            progress(done / count, f"{name}: {in_flight} requests in flight")
+            return await load(running, halves.inputs, in_flight, seconds)
+
+        one, two, independent = [], [], []
+        for _ in range(turns):
+            one.append(await taken(whole))
+            two.append(await taken(split))
+            pair = await asyncio.gather(taken(whole), load(other_whole, halves.inputs, IN_FLIGHT, seconds))
+            independent.append(sum(item.answers_per_second for item in pair))
+        curve = [await taken(split, in_flight) for in_flight in CURVE]
+        slow = await taken(behind_link)
+    return ModelResult(name, halves.crossing_bytes, one, two, independent, curve, slow, link_seconds)
+
+
+def _cores() -> tuple[int, int]:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise FailedPreconditionError(
+            f"two cores are needed, and this process may use {cores} only; give it another one"
+        )
+    return cores[0], cores[1]
+
+
+def pin(process: int, core: int) -> None:
+    """Keep all threads of a process, and those that they will start, on one core."""
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
