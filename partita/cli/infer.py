@@ -1,10 +1,10 @@
-"""``partita infer``."""
+"""``partita infer``, and what it does with arrays."""
 
 import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,9 +13,11 @@ from partita import units
 from partita.cli.models import read_npz
 from partita.cli.options import DEFAULT_ADDRESS, Address, AsJson
 from partita.cli.output import out, print_json, progress_bar, table
+from partita.cli.vision import Wishes, find_in_images, find_in_video, is_picture
 
 if TYPE_CHECKING:
     from core.tensors import Array
+    from partita.client import Deployment
     from partita.results import InferReport
 
 
@@ -26,7 +28,33 @@ def register(app: typer.Typer) -> None:
 
 def infer(
     deployment: Annotated[str, typer.Argument(help="The deployment's name.")],
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT.npz|NAME=FILE.npy…", help="Arrays by input name.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT.npz|NAME=FILE.npy|IMAGE|FOLDER…", help="Arrays by input name; or images and folders of them."
+        ),
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Stream a video's frames instead.", dir_okay=False)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw what is found into copies there.", file_okay=False)
+    ] = None,
+    task: Annotated[
+        Literal["classify", "detect", "segment", "text"] | None,
+        typer.Option(help="What the model does, if its file does not say.", show_default=False),
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names, one a line, if its file does not say.")
+    ] = None,
+    score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least score that counts; default 0.25, for text 0.5.")
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Largest overlap of two boxes of a class that are both kept; default 0.7."),
+    ] = None,
+    in_flight: Annotated[int, typer.Option(min=1, metavar="N", help="Images under way at once.")] = 4,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUTPUT.npz", help="Keep the outputs.", dir_okay=False)
     ] = None,
@@ -38,13 +66,35 @@ def infer(
     address: Address = DEFAULT_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
-    """Run a deployed model on inputs from files."""
+    """Run a deployed model: on arrays from files, or on images, folders of images and videos."""
     from partita.client import connect
 
-    arrays = read_inputs(inputs)
+    given = inputs or []
+    pictures = [text for text in given if is_picture(text)]
+    if not given and video is None:
+        raise InvalidArgumentError("nothing to run the model on; give arrays, images, a folder or --video FILE")
+    if len(pictures) not in (0, len(given)) or (video is not None and given):
+        raise InvalidArgumentError("give arrays, or images, or one video: each alone")
+    if not pictures and video is None:
+        arrays = read_inputs(given)
+        with connect(address, front_end_address=front_end) as client:
+            _infer_arrays(client.deployment(deployment), arrays, output, repeat, timeout, as_json)
+        return
+    if output is not None or repeat > 1:
+        raise InvalidArgumentError("--output and --repeat are for arrays; for pictures there are --save and --json")
+    wishes = Wishes(task, names, score, overlap, in_flight, timeout, save, as_json)
+    with connect(address, front_end_address=front_end) as client:
+        if video is not None:
+            find_in_video(client, deployment, video, wishes)
+        else:
+            find_in_images(client, deployment, pictures, wishes)
+
+
+def _infer_arrays(
+    target: "Deployment", arrays: "dict[str, Array]", output: Path | None, repeat: int, timeout: float, as_json: bool
+) -> None:
     seconds: list[float] = []
-    with connect(address, front_end_address=front_end) as client, progress_bar("infer") as progress:
-        target = client.deployment(deployment)
+    with progress_bar("infer") as progress:
         for index in range(repeat):
             progress(index / repeat, f"request {index + 1} of {repeat}")
             start = time.perf_counter()
