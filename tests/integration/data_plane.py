@@ -85,6 +85,8 @@ async def data_plane(
     directory: Path,
     quantized: Sequence[str] = (),
     retry_seconds: float = 0.5,
+    request_limit: int = 8,
+    queue_limit: int = 8,
     nearest: Way = Way.STREAM,
 ) -> AsyncIterator[DataPlane]:
     """``model`` spread over ``servers`` in equal runs of layers; the first server has the FrontEnd."""
@@ -102,7 +104,7 @@ async def data_plane(
         for blob in blobs.values():
             await pool.put_blob(blob)
         sender = await stack.enter_async_context(TensorSender(LinkShaper(()), nearest))
-        front_end = FrontEnd(Inferencers(channels, sender), 8, 30.0, retry_seconds=retry_seconds)
+        front_end = FrontEnd(Inferencers(channels, sender), request_limit, 30.0, queue_limit, retry_seconds)
         inferencers = {name: Inferencer(name, settings.runtime, pool, sender) for name in dict.fromkeys(servers)}
         addresses: dict[str, str] = {}
         running: dict[str, AsyncExitStack] = {}
