@@ -28,7 +28,7 @@ class SingleFlight(Generic[T]):
         flight = self._flights.get(name)
         if flight is None:
             flight = self._flights[name] = _Flight(asyncio.create_task(work()))
-            flight.task.add_done_callback(lambda _: self._forget(name, flight))
+            flight.task.add_done_callback(lambda _: self._ended(name, flight))
         flight.callers += 1
         try:
             await asyncio.wait([flight.task])
@@ -39,6 +39,12 @@ class SingleFlight(Generic[T]):
                 flight.task.cancel()
                 await asyncio.wait([flight.task])
         return flight.task.result()
+
+    def _ended(self, name: Hashable, flight: _Flight[T]) -> None:
+        self._forget(name, flight)
+        # Where its last caller left at this very moment nobody asks for its error, which is no fault.
+        if not flight.task.cancelled():
+            flight.task.exception()
 
     def _forget(self, name: Hashable, flight: _Flight[T]) -> None:
         if self._flights.get(name) is flight:

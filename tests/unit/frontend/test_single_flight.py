@@ -1,6 +1,7 @@
 """One name, one piece of work, however many callers."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -75,3 +76,27 @@ async def test_work_ends_with_its_last_caller() -> None:
         await second
     assert work.cleaned == 1
     assert len(flights) == 0
+
+
+async def test_an_error_that_comes_as_the_last_caller_leaves_is_nobodys() -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    flights: SingleFlight[int] = SingleFlight()
+    work = Work(BusyError("full"))
+
+    async def failing() -> int:
+        result = asyncio.create_task(work())
+        work.go.set()
+        return await result
+
+    (caller,) = [asyncio.create_task(flights.run("x", failing))]
+    while not work.cleaned:
+        await asyncio.sleep(0)
+    while len(flights):
+        await asyncio.sleep(0)
+    # The work has failed, and its caller does not know yet.
+    caller.cancel()
+    await asyncio.wait([caller])
+    del caller
+    gc.collect()
+    assert complaints == []
