@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from core.errors import FailedPreconditionError
 from lab.commands import run, succeeds
@@ -49,11 +48,13 @@ def start_relay(lab: Lab) -> None:
     Raises:
         FailedPreconditionError: it ended, or took too long; the message has the end of its log.
     """
-    if not Path("/dev/net/tun").exists():
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
         raise FailedPreconditionError(
-            "there is no /dev/net/tun, which links need on a kernel without netem; `modprobe tun`, "
-            "or `modprobe sch_netem` and --shaping netem"
-        )
+            f"/dev/net/tun cannot be opened ({error.strerror}), which links need on a kernel without netem; "
+            "`modprobe tun`, or `modprobe sch_netem` and --shaping netem"
+        ) from None
     process = start(lab, lab.network.namespace(CONTROL), "relay", [sys.executable, "-m", "lab.relay", lab.name])
     wait_until_says(lab, "relay", process, "ready")
 
