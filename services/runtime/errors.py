@@ -40,6 +40,9 @@ DRAIN_SECONDS = 3.0
 CLOCK_SECONDS = 0.01
 """By how much gRPC's clock may be ahead of ours."""
 
+_BROKEN_WRITE = "Internal error from Core"
+"""All that gRPC's asyncio client says when a connection breaks under its hands (grpc/_cython, aio/call.pyx.pxi)."""
+
 _CODES: tuple[tuple[type[PartitaError], grpc.StatusCode], ...] = (
     (InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),
     (NotFoundError, grpc.StatusCode.NOT_FOUND),
@@ -165,6 +168,8 @@ def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str, late: bool) -> Parti
         return TooLargeError(f"{peer} refused a message: {message}")
     if code == grpc.StatusCode.UNIMPLEMENTED:
         return FailedPreconditionError(f"{peer} does not offer this service ({message}); check the address")
+    if code == grpc.StatusCode.INTERNAL and message == _BROKEN_WRITE:
+        return ServerUnavailableError(f"the connection to {peer} broke; check that it runs, and send again")
     return InternalError(f"{peer} failed with {code.name}: {message}")
 
 
