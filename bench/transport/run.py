@@ -25,6 +25,9 @@ RATES = (5e6, 20e6, 100e6)
 SHAPED_SECONDS = 6.0
 """How long one size may take on a shaped link, about; it is sent thrice at least."""
 
+REST_SECONDS = 0.03
+"""Before each transfer on a shaped link; its token bucket is full again then."""
+
 LIMIT_SECONDS = 300.0
 
 
@@ -68,7 +71,7 @@ def _measure(
         _peer(prefixes[1], "raw", hosts[1], cores[-1]) as raw,
         _peer(prefixes[1], "tensors", hosts[1], cores[-1]) as tensors,
     ):
-        task = Task(raw, tensors, sizes, shared_memory, cores[0])
+        task = Task(raw, tensors, sizes, shared_memory, 0.0 if shared_memory else REST_SECONDS, cores[0])
         command = [*prefixes[0], sys.executable, "-m", "bench.transport.sending"]
         done = subprocess.run(
             command, input=to_json(task), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False

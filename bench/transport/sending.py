@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.transport.raw_socket import RawSocket
 from services.runtime.shaping import LinkShaper
+from services.transport.allocator import keep_message_memory
 from services.transport.sender import TensorSender, Way
 
 
@@ -23,6 +24,7 @@ class Task:
         tensors: address of the receiver.
         sizes: bytes, and how often each is sent.
         shared_memory: time shared memory too.
+        rest_seconds: before each transfer, so that none finds more or less room on the link than another.
         core: to run on.
     """
 
@@ -30,6 +32,7 @@ class Task:
     tensors: str
     sizes: tuple[tuple[int, int], ...]
     shared_memory: bool
+    rest_seconds: float
     core: int
 
 
@@ -48,8 +51,10 @@ async def measure(task: Task) -> Times:
             array = np.full(size, 85, np.uint8)
             for number in range(rounds + 1):
                 # The first of each size finds out what the way bears, and makes memory.
+                await asyncio.sleep(task.rest_seconds)
                 found = {"raw": _timed(raw, array.data)}
                 for name, sender in senders.items():
+                    await asyncio.sleep(task.rest_seconds)
                     start = time.perf_counter()
                     await sender.to_monitor("peer", task.tensors, array)
                     found[name] = time.perf_counter() - start
@@ -79,6 +84,7 @@ def main() -> None:
     given = json.load(sys.stdin)
     task = Task(**{**given, "sizes": tuple(map(tuple, given["sizes"]))})
     os.sched_setaffinity(0, {task.core})
+    keep_message_memory()
     print(json.dumps(asyncio.run(measure(task))))
 
 

@@ -29,8 +29,8 @@ def shaped_link(bytes_per_second: float) -> Iterator[tuple[list[str], list[str]]
     spaces = [f"partita-{os.getpid()}-{name}" for name in NAMES]
     devices = [f"pa{os.getpid() % 10**7}{end}" for end in "ab"]
     bits = int(bytes_per_second * 8)
-    # What passes in 5 ms, and never less than the largest packet that the kernel makes.
-    burst = int(bytes_per_second * 0.005) + 2**16
+    # No less than the largest packet that the kernel makes, and what passes while it sleeps.
+    burst = int(bytes_per_second * 0.001) + 2**16
     try:
         for space in spaces:
             _run("ip", "netns", "add", space)

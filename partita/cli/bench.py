@@ -320,6 +320,40 @@ def soak(
         raise InternalError("; ".join(complaints))
 
 
+@bench_app.command("transport")
+def transport(
+    quick: Annotated[bool, typer.Option("--quick", help="Small tensors over loopback only, for a try.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send tensors beside a raw TCP socket: over loopback, by shared memory, and on links shaped by the kernel.
+
+    64 KiB, 1, 4.7 and 20 MB there and a small reply back, a processor core for each side, all ways in turns; takes
+    about a minute. Shaped links (5, 20 and 100 MB/s) take root, ip and tc, and are left out where these are missing.
+    """
+    from bench.transport.results import summary
+    from bench.transport.run import run
+
+    with progress_bar("bench transport") as progress:
+        figures = summary(run(quick, progress))
+    if as_json:
+        print_json(figures)
+    else:
+        _show_transport(figures)
+
+
+def _show_transport(figures: dict[str, Any]) -> None:
+    shown = table("link", "way", ">size", ">there and back", ">of the raw socket")
+    for link, rows in figures["links"].items():
+        for one in rows:
+            size = units.byte_count(one["bytes"])
+            shown.add_row(
+                link, one["way"].replace("_", " "), size, units.seconds(one["seconds"]), f"{one['ratio']:.0%}"
+            )
+    out.print(shown)
+    if figures["not_shaped"]:
+        out.print(f"no shaped links: {figures['not_shaped']}")
+
+
 def _require_writable(picture: Path) -> None:
     """Find out before an hour of measuring, not after it, that the picture cannot be drawn."""
     if find_spec("matplotlib") is None:

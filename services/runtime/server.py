@@ -11,11 +11,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from core.errors import FailedPreconditionError
-from services.runtime.channels import MESSAGE_LIMIT_BYTES
+from services.runtime.channels import BULK_OPTIONS, MESSAGE_LIMIT_BYTES
 from services.runtime.errors import ErrorInterceptor
 from services.runtime.metrics import MetricsInterceptor
 from services.runtime.settings import EmulatedLink
 from services.runtime.shaping import LinkShaper
+from services.transport.allocator import keep_message_memory
 from services.transport.receiver import SERVICE, TensorReceiver
 from services.transport.sender import TensorSender
 from services.transport.shared_memory import remove_leftovers
@@ -28,6 +29,7 @@ SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
     ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+    *BULK_OPTIONS,
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
 )
@@ -57,6 +59,7 @@ class Binding:
     def sender(self, links: tuple[EmulatedLink, ...]) -> TensorSender:
         """The one sender over these links in this process: all its services share their streams and throughput."""
         if links not in self._senders:
+            keep_message_memory()
             remove_leftovers()
             self._senders[links] = TensorSender(LinkShaper(links))
             self.closing.push_async_callback(self._senders[links].close)
@@ -65,6 +68,7 @@ class Binding:
     def receiver(self, limit_bytes: int) -> TensorReceiver:
         """The one receiver in this process; ``limit_bytes``: the largest tensor that it accepts."""
         if self._receiver is None:
+            keep_message_memory()
             self._receiver = TensorReceiver(limit_bytes, self.stopping)
             self._receiver.attach_to(self.server)
             self.names.append(SERVICE)

@@ -129,9 +129,9 @@ class Arrivals:
                 arriving.put(frame.header.offset, frame.data)
                 if arriving.complete:
                     del self._arriving[number]
-                    self._deliver(
-                        number, arriving.sink, arriving.key, arriving.spec, as_tensor(arriving.memory, arriving.spec)
-                    )
+                    array = as_tensor(arriving.memory, arriving.spec)
+                    self._deliver(number, arriving.sink, arriving.key, arriving.spec.name, array)
+                    self._emptied.set()
         except SegmentError as error:
             answer = tensor_transport_pb2.CarryResponse(tensor=number, segment_refused=True, message=str(error))
             self._answers.put_nowait(answer)
@@ -154,17 +154,18 @@ class Arrivals:
         if memory is None:
             self._arriving[number] = _Arriving(sink, key, spec, self._intake)
         else:
-            self._deliver(number, sink, key, spec, as_tensor(memory[: spec.byte_count], spec))
+            self._deliver(number, sink, key, spec.name, as_tensor(memory[: spec.byte_count], spec))
 
-    def _deliver(self, number: int, sink: Sink, key: RequestKey, spec: TensorSpec, array: Array) -> None:
-        task = asyncio.create_task(self._hand_over(number, sink, key, spec, array))
-        self._delivering[number] = task
+    def _deliver(self, number: int, sink: Sink, key: RequestKey, name: str, array: Array) -> None:
+        taken = sink.receive(key, name, array)
+        if taken is None:
+            self._answers.put_nowait(tensor_transport_pb2.CarryResponse(tensor=number))
+        else:
+            self._delivering[number] = asyncio.create_task(self._hand_over(number, taken))
 
-    async def _hand_over(self, number: int, sink: Sink, key: RequestKey, spec: TensorSpec, array: Array) -> None:
+    async def _hand_over(self, number: int, taken: Awaitable[None]) -> None:
         try:
-            taken = sink.receive(key, spec.name, array)
-            if taken is not None:
-                await taken
+            await taken
         except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
             self._refuse(number, error)
         else:

@@ -18,7 +18,7 @@ from services.transport.frames import Frame, to_bytes
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES = 2**18
+CHUNK_BYTES = 2**19
 """Bytes of one chunk: on slow links a tensor waits for no more than one chunk of each other."""
 
 NO_DATA = memoryview(b"")

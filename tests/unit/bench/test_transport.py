@@ -1,0 +1,29 @@
+from bench.transport.results import LOOPBACK, Results, summary
+from bench.transport.run import MEGABYTE, SMALL, run
+from bench.transport.sending import Times
+
+
+def test_headline_figures_are_the_least_of_what_they_speak_of() -> None:
+    def link(raw: float, stream: float) -> Times:
+        return {"raw": {10**6: [raw, raw, 9.0]}, "stream": {10**6: [stream, stream, 9.0]}}
+
+    loopback: Times = {
+        "raw": {2**16: [0.1], 4_700_000: [1.0], 20_000_000: [4.0]},
+        "stream": {2**16: [0.4], 4_700_000: [2.0], 20_000_000: [10.0]},
+        "shared_memory": {2**16: [0.4], 4_700_000: [0.5], 20_000_000: [1.0]},
+    }
+    found = summary(Results({LOOPBACK: loopback, "5 MB/s": link(1.0, 1.25), "20 MB/s": link(1.0, 1.0)}, ""))
+    assert (found["shaped_ratio"], found["loopback_ratio"], found["shared_memory_ratio"]) == (0.8, 0.4, 2.0)
+    assert found["round_trip_seconds_64k"] == 0.4
+
+
+def test_every_way_is_measured_beside_the_raw_socket() -> None:
+    results = run(quick=True)
+    assert set(results.times[LOOPBACK]) == {"raw", "stream", "shared_memory"}
+    for times in results.times[LOOPBACK].values():
+        assert {size: len(seconds) for size, seconds in times.items()} == {SMALL: 10, MEGABYTE: 5}
+        assert min(map(min, times.values())) > 0
+    found = summary(results)
+    assert found["shaped_ratio"] is None
+    assert found["loopback_ratio"] is None
+    assert found["not_shaped"]
