@@ -1,0 +1,103 @@
+"""The pipelining bench: its cut, its counting, and its figures."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from bench.pipeline.cut import crossing_bytes, halved
+from bench.pipeline.load import Load, load
+from bench.pipeline.results import ModelResult, summary
+from bench.prediction.models import BenchModel
+from core.deployment import ComponentRun
+from core.errors import InvalidArgumentError
+from core.graph import Layer, ModelGraph, Tensor
+from partita.results import InferReport
+from tests.unit.models import chain_model, random_inputs
+from tests.unit.plans import run as run_model
+
+
+def test_only_what_crosses_counts() -> None:
+    layers = tuple(map(Layer, "abc"))
+    tensors = (
+        Tensor("in", 1, None, ("a", "c")),
+        Tensor("x", 10, "a", ("b", "c")),
+        Tensor("y", 100, "b", ("c", None)),
+        Tensor("out", 1000, "c", (None,)),
+    )
+    graph = ModelGraph("g", layers, tensors)
+    assert crossing_bytes(graph, frozenset("a")) == 10
+    assert crossing_bytes(graph, frozenset("ab")) == 110
+
+
+def test_the_halves_are_the_model() -> None:
+    model = BenchModel("chain", chain_model(8).SerializeToString, {})
+    halves = halved(model)
+    assert 0 < len(halves.first) < len(halves.graph.layers)
+    assert halves.crossing_bytes == 4 * 8 * 8 * 4
+    division, blobs = halves.divided("a", "b", "a")
+    assert {component.server for component in division.components} == {"a", "b"}
+    values = {**halves.inputs}
+    for component in division.components:
+        values |= run_model(blobs[component.blob], {spec.name: values[spec.name] for spec in component.inputs})
+    whole = run_model(halves.data, halves.inputs)
+    np.testing.assert_allclose(values["features"], whole["features"], atol=1e-5)
+
+
+def test_a_model_without_a_narrow_cut_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.pipeline.cut.NARROW_BYTES", 10)
+    with pytest.raises(InvalidArgumentError, match="no cut"):
+        halved(BenchModel("chain", chain_model().SerializeToString, {}))
+
+
+class Server:
+    """Answers at once, after its turn; counts how many requests it has at a time."""
+
+    def __init__(self) -> None:
+        self.most = self.now = self.answers = 0
+
+    async def request(self, inputs: object) -> InferReport:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.001)
+        self.now -= 1
+        self.answers += 1
+        runs = (ComponentRun(1, "a", 0.0, 0.25, 0.0), ComponentRun(2, "b", 0.0, 0.5, 0.0))
+        return InferReport("r", 1, 1.0, (*runs, ComponentRun(3, "a", 0.0, 0.5, 0.0)))
+
+
+async def test_load_keeps_requests_in_flight_and_adds_up_what_servers_compute() -> None:
+    server = Server()
+    found = await load(server, random_inputs(chain_model()), 3, 0.1)  # type: ignore[arg-type]
+    assert server.most == 3
+    assert server.now == 0
+    assert found.in_flight == 3
+    assert found.answers_per_second > 0
+    assert found.busy_seconds == pytest.approx({"a": 0.75, "b": 0.5})
+    assert found.busiest_seconds == pytest.approx(0.75)
+
+
+def result(link_rate: float = 4.5) -> ModelResult:
+    def loads(*rates: float) -> list[Load]:
+        return [Load(8, rate, 8 / rate, {"a": 0.1, "b": 0.09}) for rate in rates]
+
+    return ModelResult(
+        "m",
+        1000,
+        whole=loads(5, 4, 5),
+        halves=loads(9, 8, 9.5),
+        independent=[9.0, 7.6, 9.5],
+        curve=[Load(1, 5, 0.2, {"a": 0.08, "b": 0.08})],
+        link=Load(8, link_rate, 1.0, {"a": 0.1, "b": 0.1}),
+        link_seconds=0.2,
+    )
+
+
+def test_figures() -> None:
+    figures = summary([result(), result(link_rate=3.0)])
+    assert figures["two_core_speedup"] == pytest.approx(1.9)
+    assert figures["independent_speedup"] == pytest.approx(1.9)
+    # The worse of both kinds of bound: 0.9 by the busiest server, 3 of 5 a second over the slow link.
+    assert figures["bound_ratio"] == pytest.approx(0.6)
+    assert summary([result()])["bound_ratio"] == pytest.approx(0.9)
+    assert figures["models"]["m"]["alone_bound_ratio"] == pytest.approx(0.72)
