@@ -115,7 +115,8 @@ class ComponentRun:
     """How long one component took for one request, in seconds.
 
     ``queue_seconds`` runs from the last input's arrival to the start; ``transfer_seconds`` is the longest
-    time that sending one of its outputs took.
+    time that sending one of its outputs took. ``start_seconds`` is when its last input had arrived: on its server
+    since the request came there, in an answer since the request was sent on its way.
     """
 
     component: int
@@ -123,3 +124,9 @@ class ComponentRun:
     queue_seconds: float
     compute_seconds: float
     transfer_seconds: float
+    start_seconds: float = 0.0
+
+    @property
+    def end_seconds(self) -> float:
+        """When its outputs had arrived, on the same clock as ``start_seconds``."""
+        return self.start_seconds + self.queue_seconds + self.compute_seconds + self.transfer_seconds

@@ -11,6 +11,7 @@ from core.concurrency import root_cause
 from core.deployment import FRONT_END, ComponentRun, DeploymentVersion, RequestKey
 from core.errors import InvalidTensorError, RequestCancelledError
 from core.tensors import Array, TensorSpec
+from frontend.timeline import aligned
 
 SERVER_EXTRA_SECONDS = 0.5
 """How long after the deadline a server frees a request by itself, where we can no longer tell it to."""
@@ -33,7 +34,7 @@ class Answer:
     Attributes:
         outputs: model output name → array.
         seconds: from the first input's sending to the last output's arrival.
-        runs: one entry per component.
+        runs: one entry per component, on this clock.
     """
 
     key: RequestKey
@@ -98,7 +99,9 @@ class Attempts:
         servers = {component.id: component.server for component in version.division.components}
 
         async def take_part(server: str, address: str) -> None:
-            runs.extend([run async for run in self._inferencers.run(server, address, key, seconds)])
+            called = time.perf_counter() - start
+            running = self._inferencers.run(server, address, key, seconds)
+            runs.extend(aligned(called, [(time.perf_counter() - start, run) async for run in running]))
             waiting_for.discard(server)
 
         async def collect() -> tuple[dict[str, Array], float]:

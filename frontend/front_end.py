@@ -17,10 +17,11 @@ from core.tensors import Array, TensorSpec, check_inputs
 from frontend.attempts import Answer, Attempts, Inferencers
 from frontend.concurrency_limit import ConcurrencyLimit
 from frontend.fair_queue import FairQueue
+from frontend.history import History, Report
 from frontend.retries import Retries
 from frontend.single_flight import SingleFlight
 
-REPLY_SECONDS = 0.1
+REPLY_SECONDS = 0.25
 """How long before its deadline, at most, a request is given up, so that the error still reaches the caller."""
 
 ID_CHARACTERS = 200
@@ -35,6 +36,7 @@ class _State:
 
     not_done: set[str] | None = None
     failure: PartitaError | None = None
+    sent: float = 0.0
 
 
 class FrontEnd:
@@ -64,6 +66,7 @@ class FrontEnd:
         self._retries = Retries(retry_seconds)
         self._flights: SingleFlight[Answer] = SingleFlight()
         self._current: dict[str, DeploymentVersion] = {}
+        self.history = History()
 
     def activate(self, version: DeploymentVersion) -> None:
         """Give new requests to this version; those under way finish on theirs.
@@ -130,20 +133,36 @@ class FrontEnd:
         name = request_id or uuid.uuid4().hex
         allowed = self._request_timeout_seconds if seconds is None else seconds
         state = _State()
+        asked = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(allowed - min(REPLY_SECONDS, allowed / 10)) as limit:
                 deadline = limit.when() or 0.0
-                return await self._flights.run(
+                answer = await self._flights.run(
                     (deployment, name), lambda: self._in_turn(deployment, name, read, deadline, state)
                 )
         except TimeoutError:
-            raise _late(deployment, allowed, state) from None
+            late = _late(deployment, allowed, state)
+            self._remember_failure(deployment, name, asked, state, late)
+            raise late from None
+        except PartitaError as error:
+            self._remember_failure(deployment, name, asked, state, error)
+            raise
+        key, waited = answer.key, max(0.0, state.sent - asked)
+        self.history.add(Report(key.request_id, deployment, key.version, waited, answer.seconds, answer.runs))
+        return answer
+
+    def _remember_failure(self, deployment: str, name: str, asked: float, state: _State, error: PartitaError) -> None:
+        """Remember a request that failed on its way; one that was refused at the door is only told so."""
+        if state.not_done is not None:
+            spent = asyncio.get_running_loop().time() - state.sent
+            self.history.add(Report(name, deployment, 0, state.sent - asked, spent, error=str(error)))
 
     async def _in_turn(self, deployment: str, name: str, read: ReadInputs, deadline: float, state: _State) -> Answer:
         async with self._queue.place(deployment) as place:
             inputs = await read()
             check_inputs(self.current(deployment).division.inputs, inputs)
             await place.wait()
+            state.sent = asyncio.get_running_loop().time()
 
             async def attempt() -> Answer:
                 # By now there may be a newer version, perhaps because a server of the last one is gone.

@@ -125,7 +125,10 @@ class Inferencer:
         """
         loaded = self._version(key)
         request = await self.requests.open(key, loaded.consumers)
-        tasks = [asyncio.create_task(self._run(loaded, key, request, component)) for component in loaded.components]
+        began = time.perf_counter()
+        tasks = [
+            asyncio.create_task(self._run(loaded, key, request, component, began)) for component in loaded.components
+        ]
         try:
             for done in asyncio.as_completed(tasks):
                 yield await done
@@ -135,7 +138,9 @@ class Inferencer:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.requests.close(key)
 
-    async def _run(self, loaded: _Loaded, key: RequestKey, request: Request, component: Component) -> ComponentRun:
+    async def _run(
+        self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, began: float
+    ) -> ComponentRun:
         inputs = {spec.name: await request.wait(spec.name) for spec in component.inputs}
         complete = time.perf_counter()
         loop = asyncio.get_running_loop()
@@ -151,8 +156,9 @@ class Inferencer:
             request.taken(name)
         del inputs
         await self._pass_on(loaded, key, request, component, outputs)
+        passed_on = time.perf_counter()
         return ComponentRun(
-            component.id, self._server, started - complete, ended - started, time.perf_counter() - ended
+            component.id, self._server, started - complete, ended - started, passed_on - ended, complete - began
         )
 
     async def _pass_on(

@@ -9,13 +9,20 @@ from typing import Self, Unpack
 
 from core.cluster import Cluster
 from core.documents import loads
-from core.errors import InternalError, InvalidArgumentError, InvalidTensorError, PartitaError, ServerUnavailableError
+from core.errors import (
+    InternalError,
+    InvalidArgumentError,
+    InvalidTensorError,
+    NotFoundError,
+    PartitaError,
+    ServerUnavailableError,
+)
 from core.plan import Plan
 from core.problem import Problem
 from core.profiles import ModelProfile
 from core.progress import Progress, no_progress
 from core.tensors import Array, check_inputs
-from partita.inference import infer
+from partita.inference import fetch_report, infer
 from partita.options import PlanOptions, ProfileOptions, model_reference, plan_request, profiler_settings
 from partita.results import (
     DeploymentInfo,
@@ -277,6 +284,25 @@ class Client:
         whole = bytes(data)
         verify(whole, info.detail.division.whole_blob)
         return whole
+
+    async def report(self, request_id: str = "") -> InferReport:
+        """What became of one of the latest requests to any deployment.
+
+        Args:
+            request_id: as an answer's report gives it, or its beginning; empty: the latest request.
+
+        Raises:
+            NotFoundError: no FrontEnd remembers it.
+        """
+        addresses = dict.fromkeys(
+            self._front_end_address or deployment.info.front_end_address for deployment in await self.deployments()
+        )
+        for address in addresses:
+            try:
+                return await fetch_report(self._channels.to(address), address, request_id)
+            except (NotFoundError, ServerUnavailableError) as error:
+                missing: PartitaError = error
+        raise missing if addresses else NotFoundError("nothing was ever deployed; see partita deploy")
 
     async def infer(
         self, info: DeploymentInfo, inputs: Mapping[str, Array], timeout_seconds: float, request_id: str = ""

@@ -109,6 +109,10 @@ class Client:
         """The problem that a plan solves, to replay it without a cluster."""
         return self._run(self._client.problem(plan_id))
 
+    def report(self, request_id: str = "") -> InferReport:
+        """What became of one of the latest requests; see ``partita.aio.Client.report``."""
+        return self._run(self._client.report(request_id))
+
     def deployments(self) -> tuple["Deployment", ...]:
         """All deployments, those that have ended included."""
         return tuple(map(Deployment, self._run(self._client.deployments())))

@@ -15,6 +15,9 @@ from services.runtime.streams import TensorsAssembly, tensor_parts
 ANSWER_LIMIT_BYTES = 2**31
 """Largest single output that is accepted."""
 
+REPORT_SECONDS = 10.0
+"""Deadline of asking what became of a request."""
+
 
 async def infer(
     channel: grpc.aio.Channel,
@@ -56,3 +59,15 @@ async def _requests(
     yield front_end_pb2.InferRequest(header=header)
     for part in tensor_parts(inputs):
         yield front_end_pb2.InferRequest(tensor=part)
+
+
+async def fetch_report(channel: grpc.aio.Channel, address: str, request_id: str) -> InferReport:
+    """Ask a FrontEnd what became of a request.
+
+    Raises:
+        NotFoundError: it does not remember it.
+    """
+    stub = front_end_pb2_grpc.FrontEndStub(channel)
+    with typed_errors(f"the FrontEnd at {address}"):
+        response = await stub.GetReport(front_end_pb2.GetReportRequest(request_id=request_id), timeout=REPORT_SECONDS)
+    return to_infer_report(response.report)

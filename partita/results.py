@@ -113,13 +113,19 @@ class InferReport:
         request_id: as in the servers' logs.
         version: the deployment's version that answered.
         seconds: from the first input's sending to the last output's arrival, at the FrontEnd.
-        runs: one per component, in the order in which they ended.
+        runs: one per component, on the clock of ``seconds``; empty where the request failed.
+        deployment: its name.
+        waited_seconds: until the request was sent on its way.
+        error: why it failed; empty where it was answered.
     """
 
     request_id: str
     version: int
     seconds: float
     runs: tuple[ComponentRun, ...]
+    deployment: str = ""
+    waited_seconds: float = 0.0
+    error: str = ""
 
 
 def to_model(message: deployer_pb2.Model) -> Model:
@@ -184,4 +190,7 @@ def to_infer_report(message: front_end_pb2.InferReport) -> InferReport:
         version=message.version,
         seconds=message.seconds,
         runs=tuple(map(to_component_run, message.runs)),
+        deployment=message.deployment,
+        waited_seconds=message.waited_seconds,
+        error=message.error,
     )

@@ -184,6 +184,7 @@ def to_component_run(message: types_pb2.ComponentRun) -> ComponentRun:
         queue_seconds=message.queue_seconds,
         compute_seconds=message.compute_seconds,
         transfer_seconds=message.transfer_seconds,
+        start_seconds=message.start_seconds,
     )
 
 
@@ -195,6 +196,7 @@ def from_component_run(run: ComponentRun) -> types_pb2.ComponentRun:
         queue_seconds=run.queue_seconds,
         compute_seconds=run.compute_seconds,
         transfer_seconds=run.transfer_seconds,
+        start_seconds=run.start_seconds,
     )
 
 

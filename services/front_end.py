@@ -7,8 +7,8 @@ from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.documents import loads
 from core.errors import InvalidArgumentError
 from core.tensors import Array, TensorSpec, check_spec
-from frontend.attempts import Answer
 from frontend.front_end import FrontEnd
+from frontend.history import Report
 from partita.v1 import front_end_pb2, front_end_pb2_grpc
 from partita.v1.tensor_transport_pb2 import DESTINATION_FRONT_END
 from services.clients.inferencer import InferencerClient
@@ -45,13 +45,19 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
         with request_span(context, version.deployment) as span:
             answer = await self._front_end.infer(version.deployment, read, context.time_remaining(), header.request_id)
             span.set_attribute("partita.request", answer.key.request_id)
+        report = self._front_end.history.find(answer.key.request_id)
         REQUESTS.labels(version.deployment).observe(answer.seconds)
         # The inputs of a call that joined another were not needed, but its caller must have sent them.
         async for _ in request_iterator:
             pass
         for part in tensor_parts(answer.outputs):
             yield front_end_pb2.InferResponse(tensor=part)
-        yield front_end_pb2.InferResponse(report=_report(answer))
+        yield front_end_pb2.InferResponse(report=_report(report))
+
+    async def GetReport(
+        self, request: front_end_pb2.GetReportRequest, context: Context
+    ) -> front_end_pb2.GetReportResponse:
+        return front_end_pb2.GetReportResponse(report=_report(self._front_end.history.find(request.request_id)))
 
     async def Activate(
         self, request: front_end_pb2.ActivateRequest, context: Context
@@ -94,12 +100,15 @@ async def _inputs(
     return inputs
 
 
-def _report(answer: Answer) -> front_end_pb2.InferReport:
+def _report(report: Report) -> front_end_pb2.InferReport:
     return front_end_pb2.InferReport(
-        request_id=answer.key.request_id,
-        version=answer.key.version,
-        seconds=answer.seconds,
-        runs=map(from_component_run, answer.runs),
+        request_id=report.request_id,
+        version=report.version,
+        seconds=report.seconds,
+        runs=map(from_component_run, report.runs),
+        deployment=report.deployment,
+        waited_seconds=report.waited_seconds,
+        error=report.error,
     )
 
 

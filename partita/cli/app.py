@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from partita.cli import bench, cluster, deployments, doctor, infer, lab, models, optimize, plans
+from partita.cli import bench, cluster, deployments, doctor, infer, lab, models, optimize, plans, trace
 from partita.cli.examples import show_examples
 
 app = typer.Typer(
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (cluster, models, plans, deployments, infer, optimize, lab, bench, doctor):
+for group in (cluster, models, plans, deployments, infer, optimize, trace, lab, bench, doctor):
     group.register(app)
 show_examples(app)
 

@@ -50,6 +50,11 @@ class FrontEndStub(object):
                 request_serializer=partita_dot_v1_dot_front__end__pb2.DeactivateRequest.SerializeToString,
                 response_deserializer=partita_dot_v1_dot_front__end__pb2.DeactivateResponse.FromString,
                 _registered_method=True)
+        self.GetReport = channel.unary_unary(
+                '/partita.v1.FrontEnd/GetReport',
+                request_serializer=partita_dot_v1_dot_front__end__pb2.GetReportRequest.SerializeToString,
+                response_deserializer=partita_dot_v1_dot_front__end__pb2.GetReportResponse.FromString,
+                _registered_method=True)
         self.Drain = channel.unary_unary(
                 '/partita.v1.FrontEnd/Drain',
                 request_serializer=partita_dot_v1_dot_front__end__pb2.DrainRequest.SerializeToString,
@@ -83,6 +88,13 @@ class FrontEndServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetReport(self, request, context):
+        """What became of one of the latest requests.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Drain(self, request, context):
         """Returns when no request of that version is under way.
         """
@@ -107,6 +119,11 @@ def add_FrontEndServicer_to_server(servicer, server):
                     servicer.Deactivate,
                     request_deserializer=partita_dot_v1_dot_front__end__pb2.DeactivateRequest.FromString,
                     response_serializer=partita_dot_v1_dot_front__end__pb2.DeactivateResponse.SerializeToString,
+            ),
+            'GetReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReport,
+                    request_deserializer=partita_dot_v1_dot_front__end__pb2.GetReportRequest.FromString,
+                    response_serializer=partita_dot_v1_dot_front__end__pb2.GetReportResponse.SerializeToString,
             ),
             'Drain': grpc.unary_unary_rpc_method_handler(
                     servicer.Drain,
@@ -196,6 +213,33 @@ class FrontEnd(object):
             '/partita.v1.FrontEnd/Deactivate',
             partita_dot_v1_dot_front__end__pb2.DeactivateRequest.SerializeToString,
             partita_dot_v1_dot_front__end__pb2.DeactivateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/partita.v1.FrontEnd/GetReport',
+            partita_dot_v1_dot_front__end__pb2.GetReportRequest.SerializeToString,
+            partita_dot_v1_dot_front__end__pb2.GetReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,8 @@ class FrontEndStub:
     """Takes new requests with this version from now on; those under way finish on theirs."""
     Deactivate: _aio.UnaryUnaryMultiCallable[_front_end_pb2.DeactivateRequest, _front_end_pb2.DeactivateResponse]
     """Takes no new requests for the deployment."""
+    GetReport: _aio.UnaryUnaryMultiCallable[_front_end_pb2.GetReportRequest, _front_end_pb2.GetReportResponse]
+    """What became of one of the latest requests."""
     Drain: _aio.UnaryUnaryMultiCallable[_front_end_pb2.DrainRequest, _front_end_pb2.DrainResponse]
     """Returns when no request of that version is under way."""
 
@@ -55,6 +57,14 @@ class FrontEndServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_front_end_pb2.DeactivateRequest, _abc.Awaitable[_front_end_pb2.DeactivateResponse]],
     ) -> _abc.Awaitable[_front_end_pb2.DeactivateResponse]:
         """Takes no new requests for the deployment."""
+
+    @_abc_1.abstractmethod
+    def GetReport(
+        self,
+        request: _front_end_pb2.GetReportRequest,
+        context: _aio.ServicerContext[_front_end_pb2.GetReportRequest, _abc.Awaitable[_front_end_pb2.GetReportResponse]],
+    ) -> _abc.Awaitable[_front_end_pb2.GetReportResponse]:
+        """What became of one of the latest requests."""
 
     @_abc_1.abstractmethod
     def Drain(

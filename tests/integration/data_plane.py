@@ -1,5 +1,6 @@
 """Inferencers and a FrontEnd on real gRPC servers at port 0, with a real pool and Registry."""
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class DataPlane:
         stub = front_end_pb2_grpc.FrontEndStub(self.channels.to(self.version.front_end_address))
         tensors = TensorsAssembly(LIMIT_BYTES)
         outputs: dict[str, Array] = {}
-        with typed_errors("the FrontEnd"):
+        with typed_errors("the FrontEnd", time.monotonic() + seconds):
             async for response in stub.Infer(iter(requests), timeout=seconds):
                 if response.HasField("tensor"):
                     done = tensors.add(response.tensor)

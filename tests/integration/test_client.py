@@ -212,6 +212,9 @@ def test_the_command_line_goes_the_whole_way(address: str, tmp_path: Path) -> No
     assert len(answer["latency_seconds"]) == 3
     with np.load(output) as kept:
         np.testing.assert_allclose(kept["features"], run(file.read_bytes(), values)["features"], atol=1e-5)
+    traced = ok("trace", answer["report"]["request_id"])
+    assert f"request {answer['report']['request_id']} to by-hand version 1" in traced
+    assert json.loads(ok("trace", "--json")) == answer["report"]
     assert "median" in ok("infer", "by-hand", inputs, "--repeat", 2)
     assert json.loads(ok("undeploy", "by-hand", "--json")) == {"undeployed": "by-hand"}
     assert "undeployed" in ok("deployments")
