@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import BusyError, NotFoundError
 from frontend.concurrency_limit import RESERVE, ConcurrencyLimit
@@ -149,3 +151,49 @@ async def test_those_that_wait_are_told_when_their_deployment_ends() -> None:
     await requests.end("a0")
     assert requests.order == ["a0", "b1"]
     await requests.end("b1")
+
+
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["come", "end", "cancel", "close", "open"]), st.integers(0, 30)), max_size=60
+)
+
+
+@given(OPERATIONS, st.integers(1, 4), st.integers(1, 5))
+def test_whatever_happens_bounds_hold_and_places_come_back(
+    operations: list[tuple[str, int]], most_in_flight: int, most_waiting: int
+) -> None:
+    async def scenario() -> None:
+        queue = FairQueue(most_in_flight, most_waiting)
+        limits = {"a": ConcurrencyLimit(0.0, 2), "b": ConcurrencyLimit(100, 100)}
+        for name, limit in limits.items():
+            queue.open(name, limit)
+        requests = Requests(queue)
+        for number, (operation, choice) in enumerate(operations):
+            deployment = "ab"[choice % 2]
+            living = [name for name, task in requests.tasks.items() if not task.done()]
+            if operation == "come" and deployment in queue._lines:
+                await requests.come(f"{deployment}{number}")
+            elif operation == "cancel" and living:
+                requests.tasks[living[choice % len(living)]].cancel()
+                await settled()
+            elif operation == "end" and (going := [name for name in requests.order if name in living]):
+                await requests.end(going[choice % len(going)])
+            elif operation == "close":
+                queue.close(deployment)
+            elif operation == "open":
+                queue.open(deployment, limits[deployment])
+            assert 0 <= queue._in_flight <= most_in_flight
+            assert 0 <= queue._waiting <= most_waiting
+            # Nobody waits who could go.
+            for line in queue._lines.values():
+                free = queue._in_flight < most_in_flight and line.in_flight < line.limit.value
+                assert not (free and line.queued)
+        for task in requests.tasks.values():
+            task.cancel()
+        outcomes = await asyncio.gather(*requests.tasks.values(), return_exceptions=True)
+        for outcome in outcomes:
+            assert outcome is None or isinstance(outcome, (asyncio.CancelledError, BusyError, NotFoundError))
+        assert (queue._in_flight, queue._waiting) == (0, 0)
+        assert all((line.in_flight, line.waiting, len(line.queued)) == (0, 0, 0) for line in queue._lines.values())
+
+    asyncio.run(scenario())
