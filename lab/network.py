@@ -119,6 +119,11 @@ class Network:
                 _ip(inside, f"link set dev {LINK_DEVICE} txqueuelen 2000 up"),
                 _ip(inside, f"route add {self._address(1, 0)}/24 dev {LINK_DEVICE} src {address}"),
             ]
+            # Known at once, where otherwise every connection would wait in vain.
+            targets = {link.target for link in self.topology.links if link.source == server.name} | {server.name}
+            for other in self.topology.servers:
+                if other.name not in targets:
+                    commands.append(_ip(inside, f"route add unreachable {self.address(other.name)}/32"))
         return commands
 
     def veth_commands(self) -> list[Command]:

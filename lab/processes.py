@@ -82,16 +82,17 @@ def log_end(lab: Lab, name: str) -> str:
 def stop_all(namespaces: list[str]) -> None:
     """Stop every process in these namespaces, in order where it does so in time."""
     for sign, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-        for pid in _running(namespaces):
+        for pid in running(namespaces):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, sign)
         end = time.monotonic() + patience
-        while _running(namespaces) and time.monotonic() < end:
+        while running(namespaces) and time.monotonic() < end:
             time.sleep(0.05)
     _started[:] = [process for process in _started if process.poll() is None]
 
 
-def _running(namespaces: list[str]) -> list[int]:
+def running(namespaces: list[str]) -> list[int]:
+    """The processes in these namespaces, without this one; needs root."""
     found = []
     for namespace in namespaces:
         if succeeds(["ip", "netns", "pids", namespace]):

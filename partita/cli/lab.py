@@ -128,23 +128,32 @@ def change(
 def show(name: Name = DEFAULT_NAME, as_json: AsJson = False) -> None:
     """Show a running lab: its address, its servers and what its links are now."""
     from lab import state
+    from lab.commands import require_machine
+    from lab.network import CONTROL
+    from lab.processes import running
     from lab.service_commands import control_address
 
+    require_machine()
     lab = state.load(name)
     if as_json:
         print_json({**_summary(lab, []), "address": control_address(lab)})
         return
-    shown = table("server", "role", "address", ">threads", "cores", ">slow-down")
+    shown = table("server", "role", "address", ">threads", "cores", ">slow-down", ">processes")
     for server in lab.topology.servers:
         cores = ", ".join(map(str, server.cores)) or "all"
-        details = (str(server.threads), cores, f"{server.slowdown:g}")
+        count = len(running([lab.network.namespace(server.name)]))
+        details = (str(server.threads), cores, f"{server.slowdown:g}", str(count))
         shown.add_row(server.name, server.role, lab.network.address(server.name), *details)
     out.print(shown)
     links = table("link", "now")
     for link in lab.topology.links:
         links.add_row(link.name, _shape_words(link.shape) + (", follows a trace" if link.trace else ""))
     out.print(links)
-    out.print(f"control services: {control_address(lab)}; links by {lab.shaping}; logs in {lab.directory}")
+    count = len(running([lab.network.namespace(CONTROL)]))
+    out.print(
+        f"control services: {control_address(lab)}; links by {lab.shaping}; {count} processes beside the servers'"
+    )
+    out.print(f"logs are in {lab.directory}")
 
 
 @lab_app.command("check")

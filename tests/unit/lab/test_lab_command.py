@@ -70,3 +70,13 @@ def test_short_delays_are_compared_by_absolute_time() -> None:
     assert Comparison(far, Measured(0.91e6, 0.109, None)).agrees
     assert not Comparison(far, Measured(0.89e6, 0.1, None)).agrees
     assert not Comparison(far, Measured(1e6, 0.111, None)).agrees
+
+
+def test_links_that_are_off_are_an_error_that_names_them() -> None:
+    from partita.cli.lab import _require_agreement
+
+    good = Comparison(Link("a", "b", Shape(1e6, 0.1)), Measured(1e6, 0.1, None))
+    bad = Comparison(Link("b", "a", Shape(100e6, 0.1)), Measured(50e6, 0.1, None))
+    _require_agreement([good])
+    with pytest.raises(FailedPreconditionError, match=r"1 of 2 links are .* b:a has 50\.0 MB/s for 100 MB/s"):
+        _require_agreement([good, bad])

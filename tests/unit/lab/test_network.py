@@ -47,11 +47,19 @@ def test_servers_reach_each_other_by_the_relay_or_by_a_pair_of_their_own() -> No
     assert "ip -n plab-lab-edge route add 198.18.1.10/32 dev to-0 src 198.18.1.11" in paired
 
 
-def test_servers_without_a_link_get_no_pair() -> None:
+def test_servers_without_a_link_do_not_reach_each_other() -> None:
     servers = tuple(LabServer(name, "device") for name in "abc")
     topology = Topology(servers, (Link("a", "b", Shape(1e6)), Link("b", "a", Shape(1e6))))
-    commands = lines(Network("lab", 0, topology).veth_commands())
-    assert not [line for line in commands if "plab-lab-c" in line and "to-" in line]
+    network = Network("lab", 0, topology)
+    paired = lines(network.veth_commands())
+    assert not [line for line in paired if "plab-lab-c" in line and "to-" in line]
+    refused = [line for line in lines(network.relay_commands()) if "unreachable" in line]
+    assert refused == [
+        "ip -n plab-lab-a route add unreachable 198.18.1.12/32",
+        "ip -n plab-lab-b route add unreachable 198.18.1.12/32",
+        "ip -n plab-lab-c route add unreachable 198.18.1.10/32",
+        "ip -n plab-lab-c route add unreachable 198.18.1.11/32",
+    ]
 
 
 def test_tc_limits_the_rate_and_netem_delays() -> None:
