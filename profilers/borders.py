@@ -1,8 +1,12 @@
-"""What crossing from server to server costs in computing: measured on parts of the model, cut at random.
+"""What parts of a model take, cut at random: that corrects its layers' times, and tells what crossing costs.
 
 A part that runs alone starts a session's run, takes its inputs from memory that is not in any cache, changes their
 layout, copies its outputs, and runs apart what the runtime fuses in the whole model. So it takes longer than its layers
 take inside the whole, and how much longer follows from what crosses: the coefficients are fitted to many small parts.
+
+The runtime's profiler goes by the time of day, which runs on while other programs have the processor: on a busy machine
+they meet the long layers in every run and the short ones in few. Parts are timed by the processor's time where that is
+possible (``run_clock``). So the profiler says how a part's time divides among its layers, and the parts how much it is.
 """
 
 import random
@@ -36,6 +40,12 @@ _CERTAIN_SECONDS, _CERTAIN_SHARE = 20e-6, 0.04
 """How exactly the time of a part is known: to so many seconds and such a share of it."""
 _USUAL = np.array([3e-4, 5e-4, 5e-4, 5e-4])
 """About how large coefficients are: seconds for each tensor that enters, and seconds for each megabyte."""
+_WRONG_SHARE = 0.5
+"""By about which share of itself the profiler's time of a layer may be wrong."""
+_CERTAIN_SUM = 0.01
+"""How exactly the sum of all layers' times is known."""
+_LEAST_FACTOR = 0.05
+"""No layer's time is corrected to less than this share of itself."""
 _INT8_SHARE = 0.25
 """Size of an int8 tensor beside a float32 one."""
 
@@ -77,8 +87,8 @@ def time_borders(
     inputs: Mapping[str, Array],
     seed: int,
     progress: Progress = no_progress,
-) -> dict[str, BorderTime]:
-    """Cut the float model at random, time the parts, and find out what the borders of every tensor cost.
+) -> tuple[dict[str, BorderTime], dict[str, float]]:
+    """Cut the float model at random and time the parts: what do borders cost, and what do layers really take?
 
     The slow-down of ``runtime`` is not applied.
 
@@ -93,12 +103,13 @@ def time_borders(
         progress: told what is being done.
 
     Returns:
-        Border times of every tensor that a layer makes for another; empty where the model has too few layers to cut.
+        Border times of every tensor that a layer makes for another, empty where the model has too few layers to cut;
+        and the layers' float seconds, corrected, with the same sum.
     """
     tensors = {tensor.name: tensor for tensor in graph.tensors if tensor.source is not None and any(tensor.consumers)}
     order = [name for name in graph.topological_order if name in graph.by_name]
     dice = random.Random(seed)  # noqa: S311 - no secret
-    samples: list[tuple[list[float], float, float]] = []
+    samples: list[tuple[list[float], list[float], float]] = []
     whole = open_session(model.SerializeToString(), runtime, session_options(runtime))
     expected = sum(times[name].seconds for name in order)
     for split in range(_SPLITS if len(order) > 1 else 0):
@@ -118,38 +129,63 @@ def time_borders(
             ]
             # At the speed that the machine had when the layers were timed.
             seconds = taken[index] * expected / whole_taken
-            samples.append((crossing, seconds - sum(times[name].seconds for name in names), seconds))
-    if not samples:
-        return {}
-    coefficients = fit(*(np.array(column, np.float64) for column in zip(*samples, strict=True)))
-    return {name: coefficients.border(tensor, name in fused) for name, tensor in tensors.items()}
+            inside = set(names)
+            samples.append((crossing, [times[name].seconds * (name in inside) for name in order], seconds))
+    floats = {name: times[name].seconds for name in order}
+    if not samples or not expected:
+        return {}, floats
+    crossings, layers, taken_ = (np.array(column, np.float64) for column in zip(*samples, strict=True))
+    coefficients, factors = fit(crossings, layers, taken_)
+    corrected = {name: floats[name] * factor for name, factor in zip(order, factors.tolist(), strict=True)}
+    scale = expected / sum(corrected.values())
+    found = {name: coefficients.border(tensor, name in fused) for name, tensor in tensors.items()}
+    return found, {name: seconds * scale for name, seconds in corrected.items()}
 
 
-def fit(crossing: NDArray[np.float64], excess: NDArray[np.float64], seconds: NDArray[np.float64]) -> Coefficients:
-    """Find the coefficients, none below zero, that explain best what parts take beyond their layers.
+def fit(
+    crossing: NDArray[np.float64], layers: NDArray[np.float64], seconds: NDArray[np.float64]
+) -> tuple[Coefficients, NDArray[np.float64]]:
+    """Find the coefficients, none below zero, and the layers' factors that explain best what parts take.
 
     Least squares, each part weighed by how exactly its time is known, with a prior: a coefficient of which the parts
-    say little stays near zero, so that a few tiny tensors do not tell what large ones take. A coefficient that would
-    be negative is left out, the worst one first.
+    say little stays near zero, so that a few tiny tensors do not tell what large ones take, and factors of layers near
+    one. The factors leave the sum of all layers as it is. A coefficient that would be negative is left out, the worst
+    one first.
 
     Args:
         crossing: parts × 4: tensors that enter, their bytes, bytes that leave, bytes that leave fused groups.
-        excess: seconds of each part beyond the sum of its layers.
+        layers: parts × layers: seconds of each layer in its part, 0 in the others.
         seconds: of each part.
+
+    Returns:
+        The coefficients, and a factor for each layer.
     """
     weights = 1 / (_CERTAIN_SECONDS + _CERTAIN_SHARE * seconds)
+    excess = seconds - layers.sum(axis=1)
+    count = layers.shape[1]
+    each = layers.max(axis=0, initial=0.0)
+    balance = each / (_CERTAIN_SUM * max(each.sum(), 1e-12))
+    changes = np.zeros(count)
     # In megabytes, so that the columns are alike.
     scale = np.array([1.0, 1e-6, 1e-6, 1e-6])
     columns = [column for column in range(4) if crossing[:, column].any()]
     found = np.zeros(4)
-    while columns:
-        rows = np.vstack([(crossing * scale)[:, columns] * weights[:, None], np.diag(1 / _USUAL[columns])])
-        solved = np.linalg.lstsq(rows, np.append(excess * weights, np.zeros(len(columns))), rcond=None)[0]
-        if solved.min() >= 0:
-            found[columns] = solved
+    while True:
+        used = len(columns)
+        rows = np.vstack(
+            [
+                np.hstack([(crossing * scale)[:, columns], layers]) * weights[:, None],
+                np.diag(np.concatenate([1 / _USUAL[columns], np.full(count, 1 / _WRONG_SHARE)])),
+                np.concatenate([np.zeros(used), balance]),
+            ]
+        )
+        solved = np.linalg.lstsq(rows, np.append(excess * weights, np.zeros(used + count + 1)), rcond=None)[0]
+        changes = solved[used:]
+        if not used or solved[:used].min() >= 0:
+            found[columns] = solved[:used]
             break
-        del columns[int(np.argmin(solved))]
-    return Coefficients(*(found * scale).tolist())
+        del columns[int(np.argmin(solved[:used]))]
+    return Coefficients(*(found * scale).tolist()), np.maximum(1 + changes, _LEAST_FACTOR)
 
 
 def _time_parts(

@@ -47,7 +47,9 @@ def profile_execution(
     (thesis 6.3.2), so that the float times sum to ``whole_seconds``, and with all of V_Q in int8 to
     ``mixed_seconds``; see ``correct``.
 
-    What crossing to other servers costs in computing is measured on parts of the model; see ``profilers.borders``.
+    What crossing to other servers costs in computing is measured on parts of the model, which are timed by the
+    processor's time; they correct the layers' times too, which the profiler takes by the time of day. See
+    ``profilers.borders``.
 
     Wire layers (``model_divider.wire``) take next to nothing in float, for the runtime removes them.
 
@@ -92,7 +94,9 @@ def profile_execution(
         floats = dict.fromkeys(profile.graph.by_name, 0.0) | layers[0]
         times = correct(profile.graph, floats, whole[0], (layers[1], whole[1]) if quantizable else None)
         seed, fused = profile.settings.random_seed, fused_tensors(nodes[0], plain)
-        borders = time_borders(parsed, plain, times, fused, runtime, inputs, seed, part(progress, 0.7, 0.3))
+        borders, known = time_borders(parsed, plain, times, fused, runtime, inputs, seed, part(progress, 0.7, 0.3))
+        known = dict.fromkeys(profile.graph.by_name, 0.0) | known
+        times = correct(profile.graph, known, whole[0], (layers[1], whole[1]) if quantizable else None)
         crossing = wired_tensors(profile.graph)
         borders |= {result: borders[read] for result, read in crossing.items() if read in borders}
     times |= {

@@ -22,14 +22,16 @@ PARTS = st.lists(
 
 def rows(parts):
     crossing = np.array([[one, two * 1e6, three * 1e6, three * 5e5] for one, two, three, _, _ in parts])
-    return crossing, np.array([part[3] for part in parts]), np.array([part[4] for part in parts])
+    layers = np.diag([max(0.0, part[4] - part[3]) for part in parts])
+    return crossing, layers, np.array([part[4] for part in parts])
 
 
 @settings(deadline=None)
 @given(PARTS)
 def test_no_coefficient_is_below_zero_and_each_stays_in_bounds(parts):
-    crossing, excess, seconds = rows(parts)
-    found = fit(crossing, excess, seconds)
+    crossing, layers, seconds = rows(parts)
+    found, factors = fit(crossing, layers, seconds)
+    assert factors.min() > 0
     values = np.array([found.start_seconds, *(1e6 * one for one in (found.entering_seconds_per_byte,))])
     assert (values >= 0).all()
     assert found.leaving_seconds_per_byte >= 0
@@ -40,16 +42,27 @@ def test_coefficients_are_found_again_where_parts_say_much_of_them():
     random = np.random.default_rng(0)
     crossing = random.uniform(0, 1, (60, 4)) * [5, 4e6, 4e6, 2e6]
     real = np.array([1e-4, 2e-10, 1e-10, 4e-10])
-    found = fit(crossing, crossing @ real, np.full(60, 1e-4))
+    found, _ = fit(crossing, np.zeros((60, 0)), crossing @ real)
     assert found.start_seconds == pytest.approx(1e-4, rel=0.05)
     assert found.entering_seconds_per_byte == pytest.approx(2e-10, rel=0.05)
     assert found.leaving_seconds_per_byte == pytest.approx(1e-10, rel=0.05)
     assert found.breaking_seconds_per_byte == pytest.approx(4e-10, rel=0.05)
 
 
+def test_layers_that_were_timed_wrongly_are_corrected_by_their_parts():
+    random = np.random.default_rng(0)
+    real = random.uniform(1e-3, 5e-3, 20)
+    wrong = real * random.uniform(0.6, 1.6, 20)
+    wrong *= real.sum() / wrong.sum()
+    parts = np.array([np.isin(np.arange(20), half) for _ in range(20) for half in random.permutation(20).reshape(4, 5)])
+    _, factors = fit(np.zeros((80, 4)), parts * wrong, parts @ real)
+    assert np.abs(wrong * factors / real - 1).max() < 0.25 * np.abs(wrong / real - 1).max()
+    assert (wrong * factors).sum() == pytest.approx(real.sum(), rel=0.02)
+
+
 def test_a_few_tiny_tensors_do_not_tell_what_large_ones_take():
     crossing = np.array([[0.0, 0.0, 64.0, 64.0], [0.0, 0.0, 0.0, 0.0]])
-    found = fit(crossing, np.array([5e-4, 0.0]), np.array([1e-3, 1e-3]))
+    found, _ = fit(crossing, np.array([[5e-4, 0.0], [0.0, 1e-3]]), np.array([1e-3, 1e-3]))
     assert 1e6 * (found.leaving_seconds_per_byte + found.breaking_seconds_per_byte) < 1e-3
 
 
@@ -70,9 +83,11 @@ def test_borders_of_all_tensors_between_layers_are_measured(make):
     times = profile_execution(data, profile, "print", RuntimeSettings(timing="layer-by-layer"))
     assert times.borders == {}
     inputs = random_inputs(model)
-    found = time_borders(model, profile.graph, times.layers, (), RuntimeSettings(), inputs, seed=0)
+    found, floats = time_borders(model, profile.graph, times.layers, (), RuntimeSettings(), inputs, seed=0)
     expected = {one.name for one in profile.graph.tensors if one.source is not None and any(one.consumers)}
     assert found.keys() == expected
+    assert floats.keys() == times.layers.keys()
+    assert sum(floats.values()) == pytest.approx(sum(time.seconds for time in times.layers.values()))
 
 
 def test_a_slow_down_slows_borders():
