@@ -124,7 +124,7 @@ class Inferencer:
             PartitaError: of a component that failed or an output that could not be sent.
         """
         loaded = self._version(key)
-        request = await self.requests.open(key, loaded.consumers)
+        request = self.requests.open(key, loaded.consumers)
         began = time.perf_counter()
         tasks = [
             asyncio.create_task(self._run(loaded, key, request, component, began)) for component in loaded.components
@@ -135,8 +135,10 @@ class Inferencer:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.requests.close(key)
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                self.requests.close(key)
 
     async def _run(
         self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, began: float

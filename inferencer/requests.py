@@ -59,10 +59,10 @@ class RequestTable:
     def __init__(self) -> None:
         self._open: dict[RequestKey, Request] = {}
         self._ended: OrderedDict[RequestKey, None] = OrderedDict()
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self._early_bytes = 0
 
-    async def open(self, key: RequestKey, consumers: Mapping[str, int]) -> Request:
+    def open(self, key: RequestKey, consumers: Mapping[str, int]) -> Request:
         """Begin a request.
 
         Raises:
@@ -71,8 +71,7 @@ class RequestTable:
         if key in self._open or key in self._ended:
             raise RequestCancelledError(f"request {key.request_id} was begun before; use a new request id")
         request = self._open[key] = Request(consumers)
-        async with self._changed:
-            self._changed.notify_all()
+        self._wake()
         return request
 
     async def put(self, key: RequestKey, name: str, array: Array) -> None:
@@ -91,8 +90,9 @@ class RequestTable:
             RequestCancelledError: the request has ended, or did not begin.
         """
         try:
-            async with asyncio.timeout(BEGIN_SECONDS), self._changed:
-                await self._changed.wait_for(lambda: key in self._open or key in self._ended)
+            async with asyncio.timeout(BEGIN_SECONDS):
+                while key not in self._open and key not in self._ended:
+                    await self._changed.wait()
         except TimeoutError:
             raise RequestCancelledError(
                 f"request {key.request_id} did not begin within {BEGIN_SECONDS:.0f} s; its FrontEnd may be gone"
@@ -101,7 +101,7 @@ class RequestTable:
             raise RequestCancelledError(f"request {key.request_id} has ended")
         return self._open[key]
 
-    async def close(self, key: RequestKey) -> None:
+    def close(self, key: RequestKey) -> None:
         """End a request and let go of everything it held."""
         request = self._open.pop(key, None)
         if request is not None:
@@ -109,8 +109,12 @@ class RequestTable:
         self._ended[key] = None
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-        async with self._changed:
-            self._changed.notify_all()
+        self._wake()
+
+    def _wake(self) -> None:
+        # Never waits: a call that is cancelled here would leave its request behind.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def __len__(self) -> int:
         """How many requests are open."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -74,7 +75,7 @@ async def test_a_tensor_waits_for_its_request_and_is_kept_until_taken() -> None:
     finding = asyncio.create_task(table.find(KEY))
     await asyncio.sleep(0)
     assert not finding.done()
-    request = await table.open(KEY, {"x": 2})
+    request = table.open(KEY, {"x": 2})
     assert await finding is request
     request.put("x", np.zeros(4, np.float32))
     request.put("x", np.ones(4, np.float32))
@@ -89,14 +90,14 @@ async def test_a_tensor_waits_for_its_request_and_is_kept_until_taken() -> None:
 
 async def test_a_late_tensor_and_a_doubled_request_are_refused_at_once() -> None:
     table = RequestTable()
-    await table.open(KEY, {"x": 1})
+    table.open(KEY, {"x": 1})
     waiting = asyncio.create_task(table.find(replace(KEY, request_id="r2")))
-    await table.close(KEY)
+    table.close(KEY)
     with pytest.raises(RequestCancelledError, match="r1"):
         await table.find(KEY)
     with pytest.raises(RequestCancelledError, match="r1"):
-        await table.open(KEY, {})
-    await table.close(replace(KEY, request_id="r2"))
+        table.open(KEY, {})
+    table.close(replace(KEY, request_id="r2"))
     with pytest.raises(RequestCancelledError, match="r2"):
         await waiting
 
@@ -154,3 +155,28 @@ async def test_tensors_of_requests_that_do_not_begin_are_counted_and_given_up(mo
     with pytest.raises(RequestCancelledError, match="did not begin"):
         await early
     assert table.held_bytes == 0
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_request_cancelled_at_any_moment_leaves_nothing(turns: int) -> None:
+    _, _, wires = await deployed(chain_model(), ["edge"])
+    edge = wires.inferencers["edge"]
+    # Others wait here too, and are woken whenever a request begins or ends.
+    others = [
+        asyncio.create_task(edge.receive(replace(KEY, request_id=f"other {number}"), "images", np.zeros(1)))
+        for number in range(20)
+    ]
+
+    async def take_part() -> None:
+        async with aclosing(edge.run(KEY)) as runs:
+            async for _ in runs:
+                pass
+
+    running = [asyncio.create_task(take_part()), asyncio.create_task(edge.receive(KEY, "images", np.zeros(1)))]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for task in (*running, *others):
+        task.cancel()
+    await asyncio.gather(*running, *others, return_exceptions=True)
+    assert len(edge.requests) == 0
+    assert edge.requests.held_bytes == 0
