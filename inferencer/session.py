@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import onnxruntime as ort
 
+from core.buffers import BufferPool, as_tensor
 from core.errors import InvalidModelError
 from core.profiles import RuntimeSettings
-from core.tensors import Array, TensorSpec
+from core.tensors import DTYPES, Array, TensorSpec
 
 
 def session_options(settings: RuntimeSettings) -> ort.SessionOptions:
@@ -50,6 +51,10 @@ def run_clock(settings: RuntimeSettings) -> Callable[[], float]:
     return time.thread_time if alone else time.perf_counter
 
 
+_DTYPES = {f"tensor({name})": name for name in DTYPES} | {"tensor(float)": "float32", "tensor(double)": "float64"}
+"""The runtime's names of types → numpy's."""
+
+
 class Session:
     """One loaded model. ``run`` blocks and may be called from several threads."""
 
@@ -63,6 +68,8 @@ class Session:
         self._slowdown = settings.slowdown
         self._clock = run_clock(settings)
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._specs = _fixed_specs(self._session)
+        self._buffers = BufferPool()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model once; a slow-down above 1 waits for the remaining time of the run's own work.
@@ -74,11 +81,48 @@ class Session:
             Output name → array.
         """
         start = self._clock()
-        outputs = self._session.run(self._outputs, dict(inputs))
+        outputs = self._run(inputs)
         if self._slowdown > 1:
             time.sleep((self._clock() - start) * (self._slowdown - 1))
-        return dict(zip(self._outputs, outputs, strict=True))
+        return outputs
+
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if self._specs:
+            try:
+                return self._run_into_memory(inputs)
+            except RuntimeError:
+                # A model may declare other shapes than it makes; the runtime minds only where memory is given to it.
+                self._specs = ()
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+    def _run_into_memory(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array).reshape(array.shape))
+        outputs: dict[str, Array] = {}
+        for spec in self._specs:
+            # The runtime writes where the results stay, in memory of results that nobody needs any more.
+            memory = self._buffers.take(spec.byte_count)
+            outputs[spec.name] = as_tensor(memory, spec)
+            binding.bind_output(spec.name, "cpu", 0, np.dtype(spec.dtype), spec.shape, memory.ctypes.data)
+        self._session.run_with_iobinding(binding)
+        return outputs
 
     def warm(self, specs: tuple[TensorSpec, ...]) -> None:
         """Run once on zeros, so that the first request finds memory and kernels ready."""
-        self._session.run(self._outputs, {spec.name: np.zeros(spec.shape, spec.dtype) for spec in specs})
+        inputs: dict[str, Array] = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in specs}
+        self._run(inputs)
+
+
+def _fixed_specs(session: ort.InferenceSession) -> tuple[TensorSpec, ...]:
+    """The outputs, where the model tells all of their sizes; else none."""
+    specs = []
+    # An input that is an output too is not written by the runtime.
+    inputs = {value.name for value in session.get_inputs()}
+    for output in session.get_outputs():
+        shape = output.shape
+        fixed = all(isinstance(size, int) and size > 0 for size in shape)
+        if not fixed or output.type not in _DTYPES or output.name in inputs:
+            return ()
+        specs.append(TensorSpec(output.name, _DTYPES[output.type], tuple(shape)))
+    return tuple(specs)

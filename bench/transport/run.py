@@ -43,7 +43,7 @@ def run(quick: bool = False, progress: Progress = no_progress) -> Results:
     """
     progress(0.0, "loopback and shared memory")
     counts = {SMALL: 10, MEGABYTE: 5} if quick else ROUNDS
-    times: dict[str, Times] = {LOOPBACK: _measure(["127.0.0.1"] * 2, ([], []), tuple(counts.items()), True)}
+    times: dict[str, Times] = {LOOPBACK: measure_loopback(tuple(counts.items()))}
     why_not = "left out for a try" if quick else ""
     for index, rate in enumerate(() if quick else RATES):
         progress((1 + index) / (1 + len(RATES)), f"a link of {rate / 1e6:.0f} MB/s")
@@ -58,6 +58,18 @@ def run(quick: bool = False, progress: Progress = no_progress) -> Results:
             break
     progress(1.0, "measured")
     return Results(times, why_not)
+
+
+def measure_loopback(sizes: tuple[tuple[int, int], ...]) -> Times:
+    """Seconds of transfers to another process of this machine: over a raw socket, the stream and shared memory.
+
+    Args:
+        sizes: bytes, and how often each is sent.
+
+    Raises:
+        InternalError: a process of the bench failed.
+    """
+    return _measure(["127.0.0.1"] * 2, ([], []), sizes, True)
 
 
 def _measure(

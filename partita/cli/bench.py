@@ -354,6 +354,38 @@ def _show_transport(figures: dict[str, Any]) -> None:
         out.print(f"no shaped links: {figures['not_shaped']}")
 
 
+@bench_app.command("cutting")
+def cutting(
+    quick: Annotated[bool, typer.Option("--quick", help="A small model and few rounds, for a try.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a model whole and cut in 2, 4 and 8 at its narrowest places, in turns on one thread of this machine.
+
+    PP-OCRv4's text detector at 640 × 640. Beside it, what the tensors between the parts take to another process.
+    """
+    from bench.cutting.run import ROUNDS, quick_model, run, standard_model, summary
+
+    with progress_bar("bench cutting") as progress:
+        results = run(quick_model() if quick else standard_model(), 3 if quick else ROUNDS, progress)
+    if as_json:
+        print_json(summary(results))
+        return
+    shown = table("parts", ">time", ">overhead", ">tensors", ">bytes", ">hops", ">raw socket")
+    shown.add_row("whole", units.seconds(results.whole_seconds), *("–",) * 5)
+    for cut in results.cuts:
+        shown.add_row(
+            str(cut.parts),
+            units.seconds(cut.seconds),
+            f"{cut.overhead:+.1%}",
+            str(len(cut.crossing_bytes)),
+            units.byte_count(sum(cut.crossing_bytes)),
+            units.seconds(cut.hop_seconds),
+            units.seconds(cut.raw_seconds),
+        )
+    out.print(shown)
+    out.print(f"{results.model}; hops: to another process of this machine and the reply back, added up")
+
+
 def _require_writable(picture: Path) -> None:
     """Find out before an hour of measuring, not after it, that the picture cannot be drawn."""
     if find_spec("matplotlib") is None:

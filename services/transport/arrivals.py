@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.buffers import BufferPool, as_tensor
 from core.deployment import RequestKey
 from core.errors import InternalError, InvalidArgumentError, PartitaError, ServerUnavailableError
 from core.tensors import Array, TensorSpec
 from partita.v1 import tensor_transport_pb2
 from services.runtime.streams import ChunkSequence, to_spec
-from services.transport.buffers import BufferPool, as_tensor
 from services.transport.frames import Frame
 from services.transport.shared_memory import MappedSegments, SegmentError, read_probe
 

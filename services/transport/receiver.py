@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
 
+from core.buffers import BufferPool
 from core.deployment import RequestKey
 from core.errors import FailedPreconditionError, ServerUnavailableError
 from core.tensors import Array
@@ -14,7 +15,6 @@ from partita.v1 import tensor_transport_pb2
 from services.runtime.handlers import Context
 from services.runtime.streams import spec_of
 from services.transport.arrivals import Arrivals, Intake, Sink
-from services.transport.buffers import BufferPool
 from services.transport.frames import Frame, from_bytes
 
 SERVICE = tensor_transport_pb2.DESCRIPTOR.services_by_name["TensorTransport"].full_name

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.buffers import Bytes, watched
 from partita.v1 import tensor_transport_pb2
-from services.transport.buffers import Bytes, watched
 
 DIRECTORY = Path("/dev/shm")  # noqa: S108 - shared memory is what is meant
 

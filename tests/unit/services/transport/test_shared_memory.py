@@ -11,7 +11,7 @@ import pytest
 from core.tensors import TensorSpec
 from partita.v1.tensor_transport_pb2 import SharedSegment
 from services.transport import shared_memory
-from services.transport.buffers import as_tensor
+from core.buffers import as_tensor
 from services.transport.shared_memory import (
     DIRECTORY,
     MappedSegments,

@@ -1,4 +1,4 @@
-"""Memory for arriving tensors, used again and again: fresh pages cost about 0.45 ms a megabyte."""
+"""Memory for tensors, used again and again: fresh pages cost about 0.45 ms a megabyte."""
 
 import weakref
 from collections import deque

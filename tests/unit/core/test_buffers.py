@@ -4,8 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from core.buffers import BufferPool, as_tensor
 from core.tensors import Array, TensorSpec
-from services.transport.buffers import BufferPool, as_tensor
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (5, 7), (1, 3, 64, 64)])

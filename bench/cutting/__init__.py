@@ -1,0 +1,1 @@
+"""What cutting a model costs on one machine."""
