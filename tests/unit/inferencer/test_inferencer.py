@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.deployment import RequestKey
+from core.deployment import DeploymentVersion, Division, RequestKey
 from core.errors import (
     InvalidArgumentError,
     InvalidModelError,
@@ -22,12 +22,13 @@ from core.errors import (
 from core.profiles import RuntimeSettings
 from core.progress import no_progress
 from core.tensors import TensorSpec
-from inferencer.inferencer import Inferencer
+from inferencer.inferencer import Inferencer, _Loaded
 from inferencer.requests import RequestTable
-from tests.unit.data_plane import deployed
+from tests.unit.data_plane import Wires, deployed
 from tests.unit.models import chain_model, random_inputs
 
 KEY = RequestKey("app", 1, "r1")
+VERSION = DeploymentVersion("app", 1, "plan", Division("m", (), (), {}, (), "w"), "device", {}, "device:1")
 
 
 async def test_tensors_it_does_not_take_are_refused() -> None:
@@ -157,26 +158,28 @@ async def test_tensors_of_requests_that_do_not_begin_are_counted_and_given_up(mo
     assert table.held_bytes == 0
 
 
+@pytest.mark.parametrize("before", range(6))
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_request_cancelled_at_any_moment_leaves_nothing(turns: int) -> None:
-    _, _, wires = await deployed(chain_model(), ["edge"])
-    edge = wires.inferencers["edge"]
-    # Others wait here too, and are woken whenever a request begins or ends.
-    others = [
-        asyncio.create_task(edge.receive(replace(KEY, request_id=f"other {number}"), "images", np.zeros(1)))
-        for number in range(20)
-    ]
+async def test_a_request_cancelled_at_any_moment_leaves_nothing(before: int, turns: int) -> None:
+    edge = Inferencer("edge", RuntimeSettings(), (wires := Wires({})), wires)
+    edge._loaded["app", 1] = _Loaded(VERSION, (), {}, {}, {}, {})
+    requests = [replace(KEY, request_id=f"r{number}") for number in range(20)]
 
-    async def take_part() -> None:
-        async with aclosing(edge.run(KEY)) as runs:
+    async def take_part(key: RequestKey) -> None:
+        async with aclosing(edge.run(key)) as runs:
             async for _ in runs:
                 pass
+        await asyncio.Event().wait()
 
-    running = [asyncio.create_task(take_part()), asyncio.create_task(edge.receive(KEY, "images", np.zeros(1)))]
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    for task in (*running, *others):
+    # Tensors wait for requests that do not begin, and are woken whenever another one does.
+    tasks = [asyncio.create_task(edge.receive(key, "images", np.zeros(1))) for key in requests]
+    await asyncio.sleep(0)
+    for key, moments in ((KEY, before), (replace(KEY, request_id="next"), turns)):
+        tasks.append(asyncio.create_task(take_part(key)))
+        for _ in range(moments):
+            await asyncio.sleep(0)
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*running, *others, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     assert len(edge.requests) == 0
     assert edge.requests.held_bytes == 0
