@@ -10,11 +10,11 @@ from urllib.request import urlopen
 READ_SECONDS = 10.0
 
 _ADDRESS = re.compile(r"metrics at (http://[^ \"]+)")
-_HELD = re.compile(r"^(partita_requests_under_way|partita_held_bytes){[^}]*} (\S+)$", re.MULTILINE)
+_HELD = re.compile(r"^((?:partita_requests_under_way|partita_held_bytes){[^}]*}) (\S+)$", re.MULTILINE)
 
 
 async def held(directory: Path, servers: Sequence[str], patience_seconds: float) -> dict[str, float]:
-    """What is held when all requests have ended, by server; empty as soon as it is nothing anywhere.
+    """What is held when all requests have ended, by server and measure; empty as soon as it is nothing anywhere.
 
     Args:
         directory: with the servers' logs, which say where each can be asked.
@@ -23,16 +23,16 @@ async def held(directory: Path, servers: Sequence[str], patience_seconds: float)
     """
     end = time.monotonic() + patience_seconds
     while True:
-        found = {}
+        found: dict[str, float] = {}
         for server in servers:
             log = await asyncio.to_thread((directory / f"{server}.log").read_text, errors="replace")
-            if amount := await asyncio.to_thread(_read, _ADDRESS.findall(log)[-1]):
-                found[server] = amount
+            found |= await asyncio.to_thread(_read, _ADDRESS.findall(log)[-1])
         if not found or time.monotonic() > end:
             return found
         await asyncio.sleep(0.2)
 
 
-def _read(address: str) -> float:
+def _read(address: str) -> dict[str, float]:
     with urlopen(address, timeout=READ_SECONDS) as response:  # noqa: S310 - our own, on loopback
-        return sum(float(value) for _, value in _HELD.findall(response.read().decode()))
+        text = response.read().decode()
+    return {name: float(value) for name, value in _HELD.findall(text) if float(value)}

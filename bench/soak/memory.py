@@ -23,15 +23,15 @@ class Memory:
     """Samples of each process's own memory (what would be freed at its end).
 
     Attributes:
-        samples: (name, process id, window) → its samples.
+        samples: (name, process id) → its samples.
     """
 
     def __init__(self, cluster: EmbeddedCluster) -> None:
-        self.samples: dict[tuple[str, int, int], list[Sample]] = defaultdict(list)
+        self.samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
         self._cluster = cluster
 
-    async def watch(self, window: int, seconds: float) -> None:
-        """Take samples for a while; ``window`` tells this time apart from others."""
+    async def watch(self, seconds: float) -> None:
+        """Take samples for a while."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for name, process in self._cluster.processes.items():
@@ -39,7 +39,7 @@ class Memory:
                     used = psutil.Process(process.pid).memory_full_info().uss
                 except psutil.Error:
                     continue
-                self.samples[name, process.pid, window].append((time.monotonic(), used))
+                self.samples[name, process.pid].append((time.monotonic(), used))
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def growth(self) -> dict[str, float]:
@@ -47,14 +47,14 @@ class Memory:
         return growth_bytes_per_hour(self.samples)
 
 
-def growth_bytes_per_hour(samples: Mapping[tuple[str, int, int], Sequence[Sample]]) -> dict[str, float]:
+def growth_bytes_per_hour(samples: Mapping[tuple[str, int], Sequence[Sample]]) -> dict[str, float]:
     """For each name the mean slope of its samples, weighted by how many there are.
 
     A slope is the median of the slopes between all pairs of samples (Theil and Sen): steps that happen once, as when
     an allocator takes another arena, do not pass for growth.
     """
     slopes: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for (name, _, _), one in samples.items():
+    for (name, _), one in samples.items():
         if len(one) >= LEAST_SAMPLES:
             slopes[name].append((_slope(one), len(one)))
     return {

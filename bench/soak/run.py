@@ -21,11 +21,8 @@ from partita.cluster import EmbeddedServer, embedded_cluster
 
 NAME = "soak"
 
-CYCLE_SECONDS = 200.0
-"""Kills come and go with this period."""
-
-SETTLE_SHARE = 0.2
-"""Share of the rest of a cycle before memory counts: allocators fill, connections come back."""
+SETTLE_SHARE = 0.4
+"""Share of the time without kills before memory counts: allocators and tables of bounded size fill first."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Soak:
         longest_pause_seconds: how long a process is stopped or stays dead; longer than its lease.
         recovery_seconds: how long all callers may wait for an answer after the last fault.
         freeing_seconds: how long servers may hold anything after the last request has ended.
-        kill_share: share of every cycle, its beginning, in which processes are killed; in the rest, where they only
+        kill_share: share of the time, its beginning, in which processes are killed; in the rest, where they only
             stop and lose connections, their memory is watched.
     """
 
@@ -67,7 +64,7 @@ class SoakResult:
         endings: of all requests.
         recovery_seconds: from the last fault until every caller had an answer; ``None`` if that did not come.
         memory_growth: of each process, in bytes per hour, while none was killed; empty after short runs.
-        held: server → requests and bytes that it held still when all had ended.
+        held: measure → requests or bytes that a server held still when all had ended.
     """
 
     faults: Counter[str]
@@ -90,7 +87,7 @@ class SoakResult:
             "errors": dict(self.endings.typed_errors),
             "error_examples": self.endings.examples,
             "untyped_errors": dict(self.endings.untyped_errors),
-            "held_at_end": sum(self.held.values()),
+            "held_at_end": dict(self.held),
             "pauses": self.faults["pause"],
             "broken_connections": self.faults["break"],
             "cut_links": self.faults["cut"],
@@ -106,7 +103,7 @@ class SoakResult:
         found += [f"{endings.wrong} answers were wrong"] if endings.wrong else []
         found += [f"an error without a type: {error}" for error in endings.untyped_errors]
         found += ["requests did not succeed again after the last fault"] if self.recovery_seconds is None else []
-        return [*found, *(f"server {server} holds something for requests that have ended" for server in self.held)]
+        return [*found, *(f"all requests have ended, but {name} is {count:g}" for name, count in self.held.items())]
 
 
 async def run(soak: Soak, directory: Path | None = None, progress: Progress = no_progress) -> SoakResult:
@@ -154,23 +151,20 @@ async def run(soak: Soak, directory: Path | None = None, progress: Progress = no
 
 async def _storm(soak: Soak, faults: Faults, memory: Memory, endings: Endings, progress: Progress) -> None:
     start = time.monotonic()
-    cycle = min(CYCLE_SECONDS, soak.seconds)
     watching: list[asyncio.Task[None]] = []
     while (elapsed := time.monotonic() - start) < soak.seconds:
         progress(elapsed / soak.seconds, f"{endings.answers} answers, {endings.failures} errors")
-        window, within = int(elapsed // cycle), elapsed % cycle
-        kills = within < soak.kill_share * cycle
-        if not kills and len(watching) <= window:
-            rest = cycle - within
-            watching.append(asyncio.create_task(_watch(memory, window, SETTLE_SHARE * rest, rest)))
+        kills = elapsed < soak.kill_share * soak.seconds
+        if not kills and not watching:
+            watching.append(asyncio.create_task(_watch(memory, soak.seconds - elapsed)))
         await faults.rest(soak.longest_gap_seconds)
         await faults.next(soak.longest_pause_seconds, kills)
     await _cancel(watching)
 
 
-async def _watch(memory: Memory, window: int, settle_seconds: float, seconds: float) -> None:
-    await asyncio.sleep(settle_seconds)
-    await memory.watch(window, seconds - settle_seconds)
+async def _watch(memory: Memory, seconds: float) -> None:
+    await asyncio.sleep(SETTLE_SHARE * seconds)
+    await memory.watch((1 - SETTLE_SHARE) * seconds)
 
 
 async def _recovery(soak: Soak, endings: Endings) -> float | None:

@@ -69,10 +69,10 @@ def test_growth_is_the_slope_and_not_a_single_step() -> None:
     steady = [(float(second), 1000) for second in times]
     growing = [(float(second), 1000 + 2 * second) for second in times]
     step = [(float(second), 1000 + (5000 if second > 3 else 0)) for second in times]
-    samples = {("a", 1, 0): steady, ("b", 2, 0): growing, ("c", 3, 0): step, ("d", 4, 0): growing[:3]}
+    samples = {("a", 1): steady, ("b", 2): growing, ("c", 3): step, ("d", 4): growing[:3]}
     assert growth_bytes_per_hour(samples) == {"a": 0, "b": 7200, "c": 0}
     # Two lives of a process are not two processes.
-    assert growth_bytes_per_hour({("b", 2, 0): growing, ("b", 3, 0): growing}) == {"b": 7200}
+    assert growth_bytes_per_hour({("b", 2): growing, ("b", 3): growing}) == {"b": 7200}
 
 
 async def test_the_proxy_passes_on_and_cuts_where_it_is_told() -> None:
