@@ -95,10 +95,15 @@ class CostTables:
         self.factors = np.array([size_factor(problem, False), size_factor(problem, True)])
         self.seconds = np.full((len(self.rows), len(self._columns), 2), np.inf)
         self.seconds[-2:, 0] = 0.0
+        may_run: dict[str, list[int]] = defaultdict(list)
         for row, layer in enumerate(model.layers):
             for server in problem.allowed_servers(layer.name):
-                column = self._columns[server]
-                self.seconds[row, column] = compute_seconds(problem, layer.name, server, quantized=False)
+                may_run[server].append(row)
+        for server, rows in may_run.items():
+            column, times = self._columns[server], problem.execution[server]
+            self.seconds[rows, column] = np.array([[times[model.layers[row].name].seconds] for row in rows])
+            for row in rows:
+                layer = model.layers[row]
                 if layer.quantizable:
                     self.seconds[row, column, 1] = compute_seconds(problem, layer.name, server, quantized=True)
         weights = np.array([*(float(layer.weight_bytes) for layer in model.layers), 0.0, 0.0])

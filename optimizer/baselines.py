@@ -18,6 +18,7 @@ from core.cost import Numbers, weighted_objective
 from core.plan import Baseline, Normalization
 from core.problem import Problem
 from optimizer.candidate import Candidate, candidate
+from optimizer.clock import never
 from optimizer.cuts import CutCosts, Cuts
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, Weights, caps, memory_of, value_of
 from optimizer.noise import TOLERANCE
@@ -53,7 +54,11 @@ class SimplePlan:
 
 
 def simple_plans(
-    problem: Problem, goal: Weights, quantized: frozenset[str], judge: Callable[[Solution], float] | None = None
+    problem: Problem,
+    goal: Weights,
+    quantized: frozenset[str],
+    judge: Callable[[Solution], float] | None = None,
+    stop: Callable[[], bool] = never,
 ) -> dict[str, SimplePlan | None]:
     """The best ``device_only``, ``best_single_server`` and ``best_single_cut``; ``None`` where none is feasible.
 
@@ -61,6 +66,8 @@ def simple_plans(
         goal: what chooses int8 layers, and ranks cuts.
         quantized: the int8 layers of the plan to compare with.
         judge: what ranks plans in the end; ``None`` stands for the goal.
+        stop: asked now and then whether the cuts tried so far are enough; those that begin on the device are tried
+            in any case.
     """
     sets = QuantizedSets(problem, quantized)
     ranked = judge or (lambda solution: value_of(goal, solution.prediction))
@@ -77,7 +84,7 @@ def simple_plans(
     return {
         "device_only": best(one for one in single if one.summary == f"all on {problem.device}"),
         "best_single_server": best(single),
-        "best_single_cut": best(feasible(_best_cuts(problem, goal, quantized))),
+        "best_single_cut": best(feasible(_best_cuts(problem, goal, quantized, stop))),
     }
 
 
@@ -97,12 +104,16 @@ def baseline(problem: Problem, normalization: Normalization, simple: SimplePlan 
     )
 
 
-def _best_cuts(problem: Problem, goal: Weights, quantized: frozenset[str]) -> dict[str, dict[str, str]]:
+def _best_cuts(
+    problem: Problem, goal: Weights, quantized: frozenset[str], stop: Callable[[], bool]
+) -> dict[str, dict[str, str]]:
     names = [server.name for server in problem.servers]
     ranked: list[tuple[float, list[str], str, str, int]] = []
     for chosen in dict.fromkeys((frozenset[str](), quantized)):
         cuts = Cuts(problem, chosen)
         for first in range(len(names)):
+            if first and stop():
+                break
             others = [second for second in range(1, len(names)) if second != first]
             for seconds in filter(None, ([] if first == 0 else [0], others)):
                 values = _values(problem, cuts.costs(first, seconds), goal, first, seconds)[:, 1:-1]

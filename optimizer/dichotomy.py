@@ -15,9 +15,10 @@ from itertools import pairwise
 from typing import Literal
 
 from core.progress import Progress
+from optimizer.clock import Clock
 from optimizer.measures import ENERGY, LATENCY
 from optimizer.payoff import Payoff, found
-from optimizer.search import Clock, Search
+from optimizer.search import Search
 from optimizer.solution import Solution
 
 SAME = 1e-7

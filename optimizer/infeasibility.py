@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from core.graph import GENERATOR, RECEIVER, Layer
 from core.problem import LayerTime, Limits, Link, Objective, Problem
+from optimizer.clock import Clock
 from optimizer.integer_program import IntegerProgram
 from optimizer.measures import LATENCY, caps, in_words, measures
 from optimizer.noise import TOLERANCE
-from optimizer.search import Clock
 from optimizer.solution import Method
 
 UNFINISHED = "no placement meets all limits together; the time limit left no room to find out which one is to blame"

@@ -16,6 +16,7 @@ import pulp
 from core.cost import compute_seconds, size_factor
 from core.graph import GENERATOR, RECEIVER, Tensor
 from core.problem import Problem
+from optimizer.clock import Clock, OutOfTimeError
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, NOISE, Weights, memory_of, value_of
 from optimizer.noise import add_noise_limit, noise_terms
 from optimizer.rows import Rows, total
@@ -45,11 +46,22 @@ class IntegerProgram:
     Args:
         problem: every layer must have an allowed server.
         solver: ``highs``, ``cbc`` or ``cplex``.
+        clock: whose end HiGHS heeds whenever it comes; the others finish the minimisation under way.
     """
 
-    def __init__(self, problem: Problem, solver: str = "highs") -> None:
+    def __init__(self, problem: Problem, solver: str = "highs", clock: Clock | None = None) -> None:
         self._problem = problem
         self._solver = solver
+        self._clock = clock or Clock(None)
+        self._built = False
+
+    def _build(self) -> None:
+        """Make variables and rows.
+
+        Raises:
+            OutOfTimeError: the time was up before they were made.
+        """
+        problem = self._problem
         self._rows = Rows()
         self._on: dict[str, dict[str, pulp.LpVariable]] = {}
         self._quantized: dict[str, pulp.LpVariable] = {}
@@ -61,6 +73,7 @@ class IntegerProgram:
             self._add_layer(layer.name, problem.allowed_servers(layer.name), layer.quantizable)
             self._measure_layer(layer.name, layer.weight_bytes)
         self._add_tensors()
+        self._built = True
 
     def minimize(
         self, goal: Weights, caps: Weights, seconds: float | None = None, start: Solution | None = None
@@ -69,6 +82,11 @@ class IntegerProgram:
         begin = time.perf_counter()
         building = building_seconds(self._problem) / 2
         if seconds is not None and seconds < 2 * building:
+            return Outcome("stopped", start)
+        try:
+            if not self._built:
+                self._build()
+        except OutOfTimeError:
             return Outcome("stopped", start)
         rows = self._rows.extended()
         objective: dict[pulp.LpVariable, float] = defaultdict(float)
@@ -81,7 +99,8 @@ class IntegerProgram:
         scale = _scale(abs(value_of(goal, start.prediction)) if start else 0.0, objective)
         rows.program.setObjective(total((variable, scale * value) for variable, value in objective.items()))
         left = None if seconds is None else begin + seconds - building - time.perf_counter()
-        result = solve(rows.program, self._solver, left, self._values_of(start) if start else {})
+        values = self._values_of(start) if start else {}
+        result = solve(rows.program, self._solver, left, values, lambda: self._clock.stopped)
         return Outcome(result.status, self._read() if result.has_values else None, result.lower_bound / scale)
 
     def _terms(self, measure: str, rows: Rows) -> Mapping[pulp.LpVariable, float]:
@@ -153,6 +172,8 @@ class IntegerProgram:
             sent_alike[tensor.producer, frozenset(tensor.targets)].append(tensor)
         flows: dict[tuple[str, str], dict[tuple[State, str], pulp.LpVariable]] = {}
         for (producer, targets), tensors in sent_alike.items():
+            if self._clock.left == 0:
+                raise OutOfTimeError
             ordered = [target for target in tensors[0].targets if target in targets]
             for target in ordered:
                 if (producer, target) not in flows:

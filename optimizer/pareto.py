@@ -1,7 +1,7 @@
 """From a problem to the front of latency against energy: what choosing weights would choose from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,6 +12,7 @@ from core.problem import Objective, Problem, SolverOptions
 from core.progress import Progress, no_progress, part
 from core.simulation import parallel_prediction
 from optimizer.baselines import baseline, simple_plans
+from optimizer.clock import Clock, never
 from optimizer.components import plan_components
 from optimizer.dichotomy import Dichotomy, Point, knee_of, weight_limits
 from optimizer.infeasibility import explain, layer_without_server
@@ -19,7 +20,7 @@ from optimizer.measures import ENERGY, LATENCY
 from optimizer.method import method_for
 from optimizer.payoff import payoff_table
 from optimizer.quantized_sets import QuantizedSets
-from optimizer.search import Clock, Search
+from optimizer.search import Search
 from optimizer.solution import Solution
 from optimizer.weighted import ranking, without_needless_int8
 
@@ -32,6 +33,7 @@ def make_front(
     most_points: int,
     options: SolverOptions = SolverOptions(),  # noqa: B008 - frozen
     progress: Progress = no_progress,
+    stopped: Callable[[], bool] = never,
 ) -> Front:
     """Find the supported front of summed latency against energy under the problem's limits.
 
@@ -40,6 +42,7 @@ def make_front(
         most_points: largest number of points, at least 2; those that matter most to the objective come first.
         options: method, solver, and a time limit for the whole front.
         progress: told what is being solved.
+        stopped: asked now and then whether to end at once with the best points so far.
 
     Returns:
         The front; its ``status`` tells whether it is all of it, or why there is none.
@@ -50,13 +53,13 @@ def make_front(
     """
     if most_points < 2:
         raise InvalidArgumentError(f"a front of {most_points} points: give at least 2, its two ends")
-    clock = Clock(options.time_limit_seconds)
+    clock = Clock(options.time_limit_seconds, stopped)
     problem = replace(problem, objective=Objective(0.5, 0.5))
     reason = layer_without_server(problem)
     if reason is None:
         progress(0.0, "reading the problem")
         notes: list[str] = []
-        method = method_for(problem, options, notes.append)
+        method = method_for(problem, options, clock, notes.append)
         search = Search(problem, method, clock, _simple_solutions(problem))
         payoff = payoff_table(search, part(progress, 0.0, 0.3), INNER_SOLVES)
         if payoff is not None:

@@ -11,12 +11,13 @@ from core.problem import Problem, SolverOptions
 from core.progress import Progress, no_progress, part
 from optimizer.baselines import baseline, simple_plans, single_server_placements
 from optimizer.candidate import Candidate, candidate, rank
+from optimizer.clock import Clock, never
 from optimizer.infeasibility import explain, layer_without_server
 from optimizer.measures import ENERGY, LATENCY
 from optimizer.method import method_for
 from optimizer.overlap.planning import minimize_overlapped
 from optimizer.quantized_sets import QuantizedSets
-from optimizer.search import Clock, Search
+from optimizer.search import Search
 from optimizer.solution import Solution
 from optimizer.weighted import minimize_weighted, ranking
 
@@ -45,6 +46,7 @@ def make_plan(
     problem: Problem,
     options: SolverOptions = SolverOptions(),  # noqa: B008 - frozen
     progress: Progress = no_progress,
+    stopped: Callable[[], bool] = never,
 ) -> Plan:
     """Choose servers and int8 layers (thesis chapter 4) and form components from them.
 
@@ -52,6 +54,7 @@ def make_plan(
         problem: what to place, where, under which limits, for which goal.
         options: method, solver, and a time limit for all solves together.
         progress: told which solve is under way.
+        stopped: asked now and then whether to end at once with the best plan so far.
 
     Returns:
         A plan with status ``optimal``; ``feasible`` where the time limit stopped a solve or a gap to the bound is
@@ -62,12 +65,12 @@ def make_plan(
         DeadlineExceededError: the time was up before any plan was found or ruled out.
         InvalidArgumentError: the solver is not installed or its edition is too small for the problem.
     """
-    clock = Clock(options.time_limit_seconds)
+    clock = Clock(options.time_limit_seconds, stopped)
     reason = layer_without_server(problem)
     if reason is None:
         progress(0.0, "building tables")
         notes: dict[str, None] = {}
-        method = method_for(problem, options, lambda note: notes.update({note: None}))
+        method = method_for(problem, options, clock, lambda note: notes.update({note: None}))
         starts = _starts(problem)
         # Forming components and comparing with simpler plans takes about as long as these did.
         clock.reserve(clock.elapsed)
@@ -116,7 +119,9 @@ def _assembled(problem: Problem, found: _Found, clock: Clock, notes: list[str]) 
         def judge(solution: Solution) -> float:
             return value(candidate(problem, solution))
 
-    simple = simple_plans(problem, weights, best.solution.quantized, judge)
+    # Comparing is all that is left to do.
+    clock.reserve(0.0)
+    simple = simple_plans(problem, weights, best.solution.quantized, judge, lambda: clock.left == 0)
     if not found.proven:
         known = (one.candidate for one in simple.values() if one is not None)
         best = min((best, *known), key=value)

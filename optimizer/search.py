@@ -1,45 +1,16 @@
 """Several minimisations of one problem that share a time limit and what they have found so far."""
 
 import math
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from core.cost import violated_limit
 from core.errors import DeadlineExceededError
 from core.problem import Problem
+from optimizer.clock import Clock
 from optimizer.measures import Weights, caps, measures, value_of
 from optimizer.noise import TOLERANCE
 from optimizer.solution import Method, Solution
-
-PREPARATION = 2.5
-"""How much longer it takes to lay out a problem's tables than to weigh its simplest plans."""
-
-
-SHARED = 0.9
-"""Part of a time limit that is given out, for a step that has begun is finished."""
-
-
-class Clock:
-    """What is left of a time limit; ``None`` seconds is no limit."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._begin = time.perf_counter()
-        self._limit = None if seconds is None else SHARED * seconds
-        self._reserve = 0.0
-
-    def reserve(self, seconds: float) -> None:
-        """Leave these out of what is shared from now on."""
-        self._reserve = seconds
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the clock was made."""
-        return time.perf_counter() - self._begin
-
-    def share(self, parts: int) -> float | None:
-        """An equal share of the seconds left for each of ``parts`` tasks still to do."""
-        return None if self._limit is None else max(0.0, self._limit - self._reserve - self.elapsed) / parts
 
 
 @dataclass(frozen=True)
@@ -55,8 +26,7 @@ class Search:
     """Minimises goals under the problem's limits; every solution found helps the later ones.
 
     Args:
-        known: solutions that are at hand already; those within the limits are used. What is left of the time limit
-            when they are is the time to search in; where that seems too short to begin, they are all there will be.
+        known: solutions that are at hand already; those within the limits are used.
     """
 
     def __init__(self, problem: Problem, method: Method, clock: Clock, known: Iterable[Solution] = ()) -> None:
@@ -64,8 +34,6 @@ class Search:
         self._method = method
         self._clock = clock
         self._known = [one for one in known if violated_limit(problem, one.prediction) is None]
-        left = clock.share(1)
-        self._too_late = bool(self._known) and left is not None and left < PREPARATION * clock.elapsed
 
     def minimize(self, goal: Weights, extra_caps: Mapping[str, float], solves_left: int) -> Minimum | None:
         """Minimise a goal under the problem's limits and further caps; ``None`` if nothing satisfies them.
@@ -81,8 +49,6 @@ class Search:
             key=lambda one: value_of(goal, one.prediction),
             default=None,
         )
-        if self._too_late and start is not None:
-            return Minimum(start, -math.inf, False)
         bounds = {**caps(self._problem), **extra_caps}
         outcome = self._method.minimize(goal, bounds, self._clock.share(solves_left), start)
         candidates = [one for one in (outcome.solution, start) if one is not None]

@@ -7,7 +7,7 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import numpy as np
 import pulp
 
 from core.errors import InternalError, InvalidArgumentError
+from optimizer.clock import never
 
 ABSOLUTE_GAP = 1e-6
 """Gap at which a scaled program counts as solved; its goal is of the order of 1000."""
@@ -26,7 +27,10 @@ INTEGRALITY = 1e-9
 
 LEAST_SECONDS = 0.01
 
-FINE = ("Optimal", "Time limit reached", "Empty")
+STOPPED = ("Time limit reached", "Interrupted by user")
+"""How HiGHS ends before it is done."""
+
+FINE = ("Optimal", "Empty", *STOPPED)
 """How HiGHS ends when it has not failed and the program is feasible."""
 
 DOUBTING_SECONDS = 1.0
@@ -48,7 +52,11 @@ class Result:
 
 
 def solve(
-    program: pulp.LpProblem, solver: str, seconds: float | None, start: Mapping[pulp.LpVariable, float]
+    program: pulp.LpProblem,
+    solver: str,
+    seconds: float | None,
+    start: Mapping[pulp.LpVariable, float],
+    stopped: Callable[[], bool] = never,
 ) -> Result:
     """Minimise a program.
 
@@ -56,6 +64,7 @@ def solve(
         solver: ``highs``, ``cbc`` or ``cplex``.
         seconds: time limit; ``None`` runs until proven.
         start: values of the integer variables in some feasible solution; used by HiGHS, may be empty.
+        stopped: asked now and then whether to end at once; by HiGHS only.
 
     Raises:
         InvalidArgumentError: the solver is not installed, or its edition refuses a program of this size.
@@ -66,7 +75,7 @@ def solve(
         return _solve_with_cbc(program, limit)
     if solver == "cplex":
         return _solve_with_cplex(program, limit)
-    return _solve_with_highs(program, limit, start)
+    return _solve_with_highs(program, limit, start, stopped)
 
 
 class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
@@ -75,9 +84,10 @@ class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
     PuLP declares them one by one, each time at the cost of a pass over all columns.
     """
 
-    def __init__(self, start: Mapping[pulp.LpVariable, float], **options: Any) -> None:
+    def __init__(self, start: Mapping[pulp.LpVariable, float], stopped: Callable[[], bool], **options: Any) -> None:
         super().__init__(**options)
         self._start = start
+        self._stopped = stopped
 
     def buildSolverModel(self, lp: pulp.LpProblem) -> None:  # noqa: N802
         self.mip = False
@@ -91,17 +101,24 @@ class _StartedHiGHS(pulp.HiGHS):  # type: ignore[misc]
         known = {variable.index: value for variable, value in self._start.items()}
         if known:
             lp.solverModel.setSolution(len(known), list(known), list(known.values()))
+        lp.solverModel.cbMipInterrupt += self._interrupt
         super().callSolver(lp)
 
+    def _interrupt(self, event: Any) -> None:
+        if self._stopped():
+            event.interrupt()
 
-def _solve_with_highs(program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float]) -> Result:
+
+def _solve_with_highs(
+    program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float], stopped: Callable[[], bool]
+) -> Result:
     begin = time.perf_counter()
-    status = _run_highs(program, seconds, start, "choose")
+    status = _run_highs(program, seconds, start, stopped, "choose")
     if status not in FINE:
         # HiGHS 1.15.1's presolve fails on some small feasible programs, or calls them infeasible: look once more,
         # for a time, without it.
         limit = DOUBTING_SECONDS + 10 * (time.perf_counter() - begin)
-        doubted = _run_highs(program, limit if seconds is None else min(seconds, limit), start, "off")
+        doubted = _run_highs(program, limit if seconds is None else min(seconds, limit), start, stopped, "off")
         if math.isfinite(program.solverModel.getInfo().objective_function_value) and doubted in FINE:
             status = doubted
     if status == "Infeasible":
@@ -109,17 +126,22 @@ def _solve_with_highs(program: pulp.LpProblem, seconds: float | None, start: Map
     if status not in FINE:
         raise InternalError(f"HiGHS ended with the status {status!r}; try another solver")
     information = program.solverModel.getInfo()
-    optimal = status != "Time limit reached"
+    optimal = status not in STOPPED
     has_values = optimal or math.isfinite(information.objective_function_value)
     return Result("optimal" if optimal else "stopped", has_values, information.mip_dual_bound)
 
 
 def _run_highs(
-    program: pulp.LpProblem, seconds: float | None, start: Mapping[pulp.LpVariable, float], presolve: str
+    program: pulp.LpProblem,
+    seconds: float | None,
+    start: Mapping[pulp.LpVariable, float],
+    stopped: Callable[[], bool],
+    presolve: str,
 ) -> str:
     program.solve(
         _StartedHiGHS(
             start,
+            stopped,
             msg=False,
             gapRel=0.0,
             gapAbs=ABSOLUTE_GAP,

@@ -10,11 +10,14 @@ import numpy as np
 
 from core.cost import Numbers, predict
 from core.problem import Problem
+from optimizer.clock import Clock, Deadline, OutOfTimeError
 from optimizer.exact.branching import Branching
-from optimizer.exact.elimination import Elimination
+from optimizer.exact.choice import AnyElimination, eliminated
+from optimizer.exact.floor import floor_of
 from optimizer.exact.layout import TooLargeError
-from optimizer.exact.network import Integers, Network, PlacementNetwork
+from optimizer.exact.network import Integers, Network
 from optimizer.exact.noise_limit import NoiseLimit
+from optimizer.exact.placement_network import PlacementNetwork
 from optimizer.exact.region import Capped, Incumbent
 from optimizer.integer_program import IntegerProgram, building_seconds
 from optimizer.measures import NOISE, Weights, measures, value_of
@@ -28,7 +31,7 @@ takes to build."""
 @dataclass(frozen=True)
 class _Prepared:
     network: Network
-    elimination: Elimination
+    elimination: AnyElimination
     noise: NoiseLimit | None
     settled: bool
 
@@ -45,18 +48,27 @@ class ExactMethod:
         problem: every layer must have an allowed server.
         solver: of the integer program, where that is needed.
         tell: called with a sentence when the integer program takes over.
+        clock: no preparation takes longer than it has left.
     """
 
-    def __init__(self, problem: Problem, solver: str = "highs", tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        solver: str = "highs",
+        tell: Callable[[str], None] = lambda _: None,
+        clock: Clock | None = None,
+    ) -> None:
         self._problem = problem
         self._solver = solver
         self._tell = tell
+        self._clock = clock or Clock(None)
+        self._deadline = Deadline(self._clock)
         self._prepared: dict[float | None, _Prepared] = {}
         self._earlier: list[Weights] = []
 
     @cached_property
     def _program(self) -> IntegerProgram:
-        return IntegerProgram(self._problem, self._solver)
+        return IntegerProgram(self._problem, self._solver, self._clock)
 
     def minimize(
         self, goal: Weights, caps: Weights, seconds: float | None = None, start: Solution | None = None
@@ -66,10 +78,14 @@ class ExactMethod:
         end = math.inf if seconds is None else begin + seconds
         if NOISE in goal:
             return self._continue(goal, caps, end, start, -math.inf, "noise is to be minimised")
+        self._deadline.set(self._clock.left)
         try:
             prepared = self._prepare(caps.get(NOISE))
         except TooLargeError as error:
-            return self._continue(goal, caps, end, start, -math.inf, str(error))
+            return self._continue(goal, caps, end, start, floor_of(self._problem, goal), str(error))
+        except OutOfTimeError:
+            self._tell("the time limit leaves none to lay out the tables of costs; the bound is the least of each cost")
+            return Outcome("stopped", start, floor_of(self._problem, goal))
         names = prepared.network.measures
         capped = [measure for measure in caps if measure in names]
         problem = Capped(
@@ -79,15 +95,16 @@ class ExactMethod:
             sums=self._sums(capped),
         )
         known = math.inf if start is None else value_of(goal, start.prediction)
-        measure = self._measure if self._placement.relaxed else prepared.elimination.measure
+        measure = self._measure if self._placement.network.sendings else prepared.elimination.measure
         incumbent = Incumbent(problem, measure, prepared.noise, known)
-        stop = begin + self._seconds_alone(end - begin)
-        branching = Branching(problem, prepared.unsettled, incumbent, lambda: time.perf_counter() > stop)
+        self._deadline.set(self._seconds_alone(end - begin) - (time.perf_counter() - begin))
+        branching = Branching(problem, prepared.unsettled, incumbent, self._deadline)
         bound = branching.run(prepared.network, prepared.elimination)
         if math.isfinite(bound) and len(goal) == 1:
             self._earlier.append({**goal, **dict(zip(capped, branching.multipliers.tolist(), strict=True))})
         found = start if incumbent.states is None else self._solution(incumbent.states)
         if bound < incumbent.window:
+            bound = max(bound, floor_of(self._problem, goal))
             return self._continue(goal, caps, end, found, bound, "a gap is left between plan and bound")
         if found is None:
             return Outcome("infeasible")
@@ -101,7 +118,7 @@ class ExactMethod:
 
     @cached_property
     def _placement(self) -> PlacementNetwork:
-        return PlacementNetwork(self._problem)
+        return PlacementNetwork(self._problem, check=self._deadline.check)
 
     def _solution(self, states: Integers) -> Solution:
         return evaluated(self._problem, *self._placement.read(states))
@@ -121,6 +138,7 @@ class ExactMethod:
 
         Raises:
             TooLargeError: the tables would be too large.
+            OutOfTimeError: the time was up before.
         """
         placement = self._placement
         if noise_limit not in self._prepared:
@@ -128,7 +146,7 @@ class ExactMethod:
             if noise_limit is not None:
                 noise = NoiseLimit(self._problem.noise, placement.precision, noise_limit)
                 network, settled = noise.imposed(network, [np.arange(size) for size in network.sizes])
-            self._prepared[noise_limit] = _Prepared(network, Elimination(network), noise, settled)
+            self._prepared[noise_limit] = _Prepared(network, eliminated(network, self._deadline.check), noise, settled)
         return self._prepared[noise_limit]
 
     def _seconds_alone(self, seconds: float) -> float:
@@ -147,6 +165,8 @@ class ExactMethod:
     ) -> Outcome:
         """Minimise by the integer program, from the best placement and with the best bound known."""
         seconds = None if math.isinf(end) else max(0.0, end - time.perf_counter())
+        if self._clock.stopped:
+            return Outcome("stopped", start, bound)
         if seconds is not None and seconds < 2 * self._program_seconds:
             self._tell(f"{reason}; the time limit leaves none for the integer program")
             return Outcome("stopped", start, bound)

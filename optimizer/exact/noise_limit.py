@@ -127,7 +127,7 @@ class NoiseLimit:
                     values = table.values.copy()
                     values[row] = 0.0
                     tables[index] = Table(table.scope, values, table.forbidden)
-        return Network(network.measures, list(network.sizes), tables)
+        return Network(network.measures, list(network.sizes), tables, list(network.sendings))
 
     def _noise(self, choices: Integers) -> Numbers:
         """Noise of sets of int8 layers: sets × layers."""

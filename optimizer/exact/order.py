@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from optimizer.clock import unhurried
+
 Neighbours = list[set[int]]
 Key = Callable[[int, Neighbours, float], tuple[float, float]]
 
@@ -32,7 +34,9 @@ class _Order:
         return self.entries + LEVEL * self.levels
 
 
-def elimination_order(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]]) -> list[int]:
+def elimination_order(
+    sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], check: Callable[[], None] = unhurried
+) -> list[int]:
     """Order all variables that occur in a scope and have several states.
 
     By least fill: first what joins the fewest pairs of its neighbours, of these what makes the smallest table, of
@@ -42,18 +46,19 @@ def elimination_order(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]]) -
     Args:
         sizes: number of states by variable.
         scopes: sets of variables that occur in one table.
+        check: called now and then; may raise to end it.
     """
-    order = _greedy(sizes, scopes, _least_fill)
+    order = _greedy(sizes, scopes, _least_fill, check)
     if order.fills and order.entries > LEVEL * MANY_LEVELS:
-        order = min(order, _greedy(sizes, scopes, _least_table), key=lambda one: one.cost)
+        order = min(order, _greedy(sizes, scopes, _least_table, check), key=lambda one: one.cost)
     # A variable between two others makes a table over three.
     least = min((size for size in sizes if size > 1), default=1) ** 3
     if order.levels > MANY_LEVELS and least <= SMALL_TABLE:
-        order = min(order, _greedy(sizes, scopes, _small_alike), key=lambda one: one.cost)
+        order = min(order, _greedy(sizes, scopes, _small_alike, check), key=lambda one: one.cost)
     return order.variables
 
 
-def _greedy(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], key: Key) -> _Order:
+def _greedy(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], key: Key, check: Callable[[], None]) -> _Order:
     neighbours: Neighbours = [set() for _ in sizes]
     for scope in scopes:
         for variable in scope:
@@ -77,6 +82,7 @@ def _greedy(sizes: Sequence[int], scopes: Sequence[tuple[int, ...]], key: Key) -
         found, variable = heapq.heappop(heap)
         if current.get(variable) != found:
             continue
+        check()
         del current[variable]
         fills |= found[0] > 0
         order.append(variable)

@@ -2,13 +2,16 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from core.cost import Flags, Numbers
-from optimizer.exact.elimination import Eliminated, Elimination
+from core.cost import Numbers
+from optimizer.clock import Deadline
+from optimizer.exact.choice import AnyElimination, eliminated
+from optimizer.exact.elimination import Elimination
 from optimizer.exact.multipliers import CuttingPlanes
 from optimizer.exact.network import Integers, Network
 from optimizer.exact.noise_limit import NoiseLimit
@@ -122,7 +125,7 @@ class Region:
         incumbent: is offered the assignments that are seen.
         settled: whether the network has all of the limit on noise built in.
         multipliers: to begin with.
-        elimination: of the network, where it is known already.
+        elimination: of the network.
 
     Attributes:
         bound: nothing in the region has a lower goal; at least the incumbent's where nothing is better.
@@ -137,7 +140,7 @@ class Region:
         incumbent: Incumbent,
         settled: bool,
         multipliers: Numbers,
-        elimination: Elimination | None = None,
+        elimination: AnyElimination,
     ) -> None:
         self.network = network
         self.states = states
@@ -147,8 +150,8 @@ class Region:
         self.multipliers_at_first = multipliers
         self._problem = problem
         self._incumbent = incumbent
-        self._elimination = elimination or Elimination(network)
-        self._excluded: list[Flags] | None = None
+        self._elimination = elimination
+        self._excluded: Any = None
         self._seen: list[tuple[Integers, Numbers]] = []
 
     @property
@@ -156,13 +159,17 @@ class Region:
         """Whether nothing better is in the region."""
         return self.bound >= self._incumbent.window
 
-    def search(self, out_of_time: Callable[[], bool]) -> None:
-        """Raise the bound and leave out what is not better, while that helps."""
-        self._search(out_of_time)
+    def search(self, deadline: Deadline) -> None:
+        """Raise the bound and leave out what is not better, while that helps.
+
+        Raises:
+            OutOfTimeError: the time was up in between; only the bound can be used then.
+        """
+        self._search(deadline)
         if self._excluded is not None and not self.closed:
             self._compact(self._excluded)
 
-    def _search(self, out_of_time: Callable[[], bool]) -> None:
+    def _search(self, deadline: Deadline) -> None:
         problem = self._problem
         if max(self.network.sizes) == 1:
             self._offer(np.zeros(len(self.network.sizes), dtype=np.int64))
@@ -171,23 +178,23 @@ class Region:
         sums = np.vstack((np.eye(len(problem.caps)), problem.sums))
         weightings = np.zeros((len(sums), len(problem.goal)))
         weightings[:, problem.rows] = sums
-        eliminated = self._elimination.run(np.vstack((problem.goal, weightings)))
+        least = self._elimination.run(np.vstack((problem.goal, weightings)))
         below = np.append(self._incumbent.window, sums @ problem.allowed)
-        if not (eliminated.values <= below).all():
+        if not (least.values <= below).all():
             self.bound = math.inf
             return
-        self.bound = max(self.bound, float(eliminated.values[0]))
-        self._see(eliminated)
-        if len(problem.sums) or (problem.caps <= TIGHT * np.abs(eliminated.values[1:])).any():
-            self._leave_out(eliminated, np.minimum(below, sys.float_info.max))
+        self.bound = max(self.bound, float(least.values[0]))
+        self._see(least)
+        if len(problem.sums) or (problem.caps <= TIGHT * np.abs(least.values[1:])).any():
+            self._leave_out(least, np.minimum(below, sys.float_info.max))
         for pruning in range(PRUNINGS):
-            if self.closed or out_of_time():
+            if self.closed or deadline.passed:
                 return
             if len(problem.caps):
-                self._multiply(out_of_time)
+                self._multiply(deadline)
             if pruning == 0:
                 self.multipliers_at_first = self.multipliers
-            if self.closed or out_of_time() or not self._shrink():
+            if self.closed or deadline.passed or not self._shrink():
                 return
 
     def _look(self) -> None:
@@ -238,9 +245,9 @@ class Region:
         own = [table.values for table in self.network.tables if table.scope == (variable,)]
         return float(np.ptp(weighting @ sum(own))) + 1e-12 if own else 1e-12
 
-    def _see(self, eliminated: Eliminated) -> None:
+    def _see(self, least: Any) -> None:
         """Look at the best assignment by each weighting."""
-        self._seen = [(states, self._offer(states)) for states in self._elimination.best(eliminated)]
+        self._seen = [(states, self._offer(states)) for states in self._elimination.best(least)]
 
     def _offer(self, states: Integers) -> Numbers:
         """Offer an assignment of the network that seems better than the incumbent; returns what it measures."""
@@ -250,7 +257,7 @@ class Region:
             incumbent.offer(self._whole(states))
         return measured
 
-    def _multiply(self, out_of_time: Callable[[], bool]) -> None:
+    def _multiply(self, deadline: Deadline) -> None:
         """Find the multipliers of the best bound."""
         problem = self._problem
         if not self._seen:
@@ -266,15 +273,15 @@ class Region:
             proposed, highest = planes.propose()
             # Several at a time cost little more, and the best is often short of what the planes propose.
             tried = self.multipliers + np.array(STEPS)[:, None] * (proposed - self.multipliers)
-            eliminated = self._elimination.run(np.array([problem.weighting(one) for one in tried]))
-            bounds = eliminated.values - tried @ problem.caps
+            least = self._elimination.run(np.array([problem.weighting(one) for one in tried]))
+            bounds = least.values - tried @ problem.caps
             best = int(np.argmax(bounds))
             if bounds[best] > self.bound:
                 self.bound, self.multipliers = float(bounds[best]), tried[best]
             if math.isinf(bounds[best]):
                 return
-            self._see(eliminated)
-            if self.closed or highest - bounds[best] <= 1e-9 * abs(highest) or out_of_time():
+            self._see(least)
+            if self.closed or highest - bounds[best] <= 1e-9 * abs(highest) or deadline.passed:
                 return
 
     def _shrink(self) -> bool:
@@ -283,25 +290,26 @@ class Region:
         scales = SCALES if self._elimination.entries < LARGE else SCALES[:1]
         several = self.multipliers * np.array(scales)[:, None]
         rows = (*map(problem.weighting, several), problem.goal, *np.eye(len(problem.goal))[problem.rows])
-        eliminated = self._elimination.run(np.vstack(rows))
+        least = self._elimination.run(np.vstack(rows))
         below = self._below(np.append(several @ problem.allowed, 0.0))
-        if not (eliminated.values <= below).all():
+        if not (least.values <= below).all():
             self.bound = math.inf
             return False
-        self._see(eliminated)
+        self._see(least)
         before = self._elimination.states
-        self._leave_out(eliminated, below)
+        self._leave_out(least, below)
         return self._elimination.states < WORTHWHILE * before
 
-    def _leave_out(self, eliminated: Eliminated, below: Numbers) -> None:
-        excluded = self._elimination.excluded(eliminated, below)
-        narrowed = self._elimination.without(excluded)
-        if self._elimination.exact and narrowed.states > COMPACT * self._elimination.states:
-            self._elimination, self._excluded = narrowed, excluded
-        else:
-            self._compact(excluded)
+    def _leave_out(self, least: Any, below: Numbers) -> None:
+        excluded = self._elimination.excluded(least, below)
+        if isinstance(self._elimination, Elimination) and self._elimination.exact:
+            narrowed = self._elimination.without(excluded)
+            if narrowed.states > COMPACT * self._elimination.states:
+                self._elimination, self._excluded = narrowed, excluded
+                return
+        self._compact(excluded)
 
-    def _compact(self, excluded: Sequence[Flags]) -> None:
+    def _compact(self, excluded: Any) -> None:
         """Make a network of what is left; if that is one assignment, look at it, and nothing else is left."""
         kept = self._elimination.kept(excluded)
         most = {len(states) for states in kept}
@@ -313,7 +321,7 @@ class Region:
         else:
             self.network = self._elimination.reduced(excluded, kept)
             self.states = [before[states] for before, states in zip(self.states, kept, strict=True)]
-            self._elimination = Elimination(self.network)
+            self._elimination = eliminated(self.network, self._elimination.check)
             self._excluded = None
             self._seen = []
 

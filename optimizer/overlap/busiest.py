@@ -16,9 +16,11 @@ import numpy as np
 
 from core.cost import Numbers, predict, violated_limit
 from core.problem import Problem
-from optimizer.exact.elimination import Elimination
+from optimizer.clock import OutOfTimeError
+from optimizer.exact.choice import eliminated
 from optimizer.exact.layout import TooLargeError
-from optimizer.exact.network import Network, PlacementNetwork
+from optimizer.exact.network import Network
+from optimizer.exact.placement_network import PlacementNetwork
 from optimizer.measures import ENERGY, NOISE, caps, computing_of, sending_of
 from optimizer.noise import allowed_masks
 from optimizer.solution import Solution
@@ -59,18 +61,23 @@ def busiest_bound(
     """Bound time weight × busiest load (seconds) + energy weight × energy (joules) from below.
 
     Args:
-        stop: asked before each round whether to end with the best bound so far.
+        stop: asked now and then whether to end with the best bound so far.
     """
+
+    def check() -> None:
+        if stop():
+            raise OutOfTimeError
+
     # Joules are at least 0 unless a correction makes a time negative.
     costs = problem.costs.seconds
     bound = time_weight * _shared_computing(problem) if costs.min() >= 0 else -math.inf
     if stop() or _numbers(problem) > MOST_NUMBERS:
         return LoadBound(bound, [])
     try:
-        placement = PlacementNetwork(problem, loads=True)
+        placement = PlacementNetwork(problem, loads=True, check=check)
         network = _without_noisy_sets(problem, placement)
-        elimination = Elimination(network)
-    except TooLargeError:
+        elimination = eliminated(network, check)
+    except (TooLargeError, OutOfTimeError):
         return LoadBound(bound, [])
     limits = {measure: cap for measure, cap in caps(problem).items() if measure != NOISE}
     names = elimination.measures
@@ -86,12 +93,15 @@ def busiest_bound(
         weighting[loads] = time_weight * weights
         weighting[names.index(ENERGY)] += energy_weight
         np.add.at(weighting, limited, multipliers)
-        eliminated = elimination.run(weighting[None])
-        bound = float(eliminated.values[0] - multipliers @ planes.caps)
+        try:
+            found = elimination.run(weighting[None])
+        except OutOfTimeError:
+            break
+        bound = float(found.values[0] - multipliers @ planes.caps)
         best = max(best, bound)
         if math.isinf(bound):
             break
-        states = elimination.best(eliminated)[0]
+        states = elimination.best(found)[0]
         measured = elimination.measure(states)
         energy = energy_weight * float(measured[names.index(ENERGY)])
         key = states.tobytes()

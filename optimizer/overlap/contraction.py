@@ -6,13 +6,14 @@ lost. Layers that some good plan keeps apart are not joined: every such plan sta
 
 import heapq
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.graph import GENERATOR, RECEIVER
 from core.problem import Problem
+from optimizer.clock import unhurried
 from optimizer.overlap.critical_path import possibly_int8
 from optimizer.solution import Solution
 
@@ -69,11 +70,14 @@ class Contraction:
         return len(self.members)
 
 
-def contract(problem: Problem, keep: Sequence[Solution], most: int) -> Contraction:
+def contract(
+    problem: Problem, keep: Sequence[Solution], most: int, check: Callable[[], None] = unhurried
+) -> Contraction:
     """Join layers until at most ``most`` super-nodes are left, or none can be joined.
 
     Args:
         keep: plans that must stay possible: what they keep on different servers is not joined.
+        check: called now and then; may raise to end it.
 
     Returns:
         Layers whose time may be below zero, which is a correction for a neighbourhood, are joined to a neighbour
@@ -85,7 +89,7 @@ def contract(problem: Problem, keep: Sequence[Solution], most: int) -> Contracti
     apart = [tuple(plan.placement.get(name, name) for plan in keep) for name in names]
     apart[-2:] = [(GENERATOR,), (RECEIVER,)]
     joined = _Joining(problem, apart, problem.objective.goal == "latency")
-    joined.run(most + 2)
+    joined.run(most + 2, check)
     members = joined.groups()
     home = {row: index for index, rows in enumerate(members) for row in rows}
     numbers = {costs.rows[name]: number for number, name in enumerate(problem.model.quantizable)}
@@ -158,7 +162,7 @@ class _Joining:
                 self._above[row] |= self._above[parent] | 1 << parent
         self._floor = 1e-6 * (per_tensor + max(self._work, default=0.0)) or 1.0
 
-    def run(self, most: int) -> None:
+    def run(self, most: int, check: Callable[[], None]) -> None:
         """Join until ``most`` groups are left or nothing can be joined."""
         left = len(self._rows)
         queue = [self._entry(one, other) for one, edges in enumerate(self._edges) for other in edges]
@@ -169,6 +173,7 @@ class _Joining:
                 continue
             if value != self._entry(one, other)[0] or not self._allowed(one, other):
                 continue
+            check()
             self._join(one, other)
             left -= 1
             for parent in self._parents[one]:

@@ -16,6 +16,7 @@ from core.problem import Problem
 from core.progress import Progress, part
 from optimizer.baselines import simple_plans
 from optimizer.candidate import Candidate, candidate, rank, within_limits
+from optimizer.clock import Clock, OutOfTimeError
 from optimizer.measures import ENERGY, LATENCY
 from optimizer.overlap.busiest import busiest_bound
 from optimizer.overlap.contraction import contract
@@ -24,7 +25,7 @@ from optimizer.overlap.joining import joined
 from optimizer.overlap.search import anneal
 from optimizer.overlap.state import State
 from optimizer.payoff import Payoff, found, payoff_table
-from optimizer.search import Clock, Search, held
+from optimizer.search import Search, held
 from optimizer.solution import Solution, evaluated
 from optimizer.weighted import ranking
 
@@ -66,12 +67,12 @@ def minimize_overlapped(problem: Problem, search: Search, clock: Clock, progress
     thrifty = candidate(problem, payoff.thrifty_end)
     slowest = thrifty.seconds(goal)
     begin = clock.elapsed
-    known = (payoff.fast_end, *_weighted_end(problem, search, payoff), *_simple(problem, payoff))
+    known = (payoff.fast_end, *_weighted_end(problem, search, payoff), *_simple(problem, payoff, clock))
     starts = [thrifty, *(candidate(problem, one) for one in known)]
     # Comparing the plan with simple ones in the end takes about as long.
     reserve = clock.elapsed - begin
     progress(0.3, "bounding the time that no plan can beat")
-    bound = critical_path_bound(problem) if goal == "latency" else 0.0
+    bound = critical_path_bound(problem) if goal == "latency" and clock.left > 0 else 0.0
     if min(one.seconds(goal) for one in starts) > held(bound):
         loads = busiest_bound(problem, 1.0, 0.0, _until(clock, 4, reserve))
         bound = max(bound, loads.value)
@@ -112,13 +113,15 @@ def _weighted_end(problem: Problem, search: Search, payoff: Payoff) -> list[Solu
     return [found(search.minimize(weights, {}, solves_left=4)).solution]
 
 
-def _simple(problem: Problem, payoff: Payoff) -> list[Solution]:
+def _simple(problem: Problem, payoff: Payoff, clock: Clock) -> list[Solution]:
     """The simple plans that are best for the goal's time."""
 
     def seconds(solution: Solution) -> float:
         return candidate(problem, solution).seconds(problem.objective.goal)
 
-    plans = simple_plans(problem, {LATENCY: 1.0}, payoff.fast_end.quantized, seconds)
+    if clock.left == 0:
+        return []
+    plans = simple_plans(problem, {LATENCY: 1.0}, payoff.fast_end.quantized, seconds, lambda: clock.left == 0)
     return [plan.solution for plan in plans.values() if plan is not None]
 
 
@@ -138,9 +141,8 @@ def _table(payoff: Payoff, slowest: float, bound: float, fastest: Candidate | No
 
 def _until(clock: Clock, parts: int, reserve: float) -> Callable[[], bool]:
     """Whether an equal share of the time left, less ``reserve`` seconds, for each of ``parts`` tasks is used up."""
-    left = clock.share(1)
-    end = math.inf if left is None else clock.elapsed + (left - reserve) / parts
-    return lambda: clock.elapsed > end
+    end = clock.elapsed + (clock.left - reserve) / parts
+    return lambda: clock.elapsed > end or clock.stopped
 
 
 def _improved(
@@ -157,12 +159,19 @@ def _improved(
     def score(state: State) -> float:
         return weights[LATENCY] * state.time(goal) + (weights[ENERGY] * state.joules if weights[ENERGY] else 0.0)
 
+    def check() -> None:
+        if stop():
+            raise OutOfTimeError
+
     known = sorted(starts, key=lambda one: rank(problem, table, one))
     for most, kept, trials in levels:
         # Nothing is less than the least time with the least energy.
         if stop() or rank(problem, table, known[0]) <= held(least):
             break
-        contraction = contract(problem, [one.solution for one in known[:kept]], most)
+        try:
+            contraction = contract(problem, [one.solution for one in known[:kept]], most, check)
+        except OutOfTimeError:
+            break
         state = State(problem, contraction, known[0].solution)
         anneal(state, contraction, score, min(trials, TRIALS * contraction.size), stop)
         solution = evaluated(problem, state.placement, state.quantized)

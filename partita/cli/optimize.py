@@ -1,15 +1,18 @@
 """``partita optimize``: planning without a cluster."""
 
 import asyncio
+import multiprocessing
 import signal
 from collections.abc import Callable
 from multiprocessing import resource_tracker
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from core.errors import InfeasiblePlanError, InvalidArgumentError, InvalidDocumentError
+from partita.cli.main import INTERRUPTED
 from partita.cli.options import AsJson, EnergyWeight, Goal, LatencyWeight, Method, Solver
 from partita.cli.output import out, print_json, progress_bar, write_json
 from partita.cli.plans import finish
@@ -59,7 +62,9 @@ def optimize(
 ) -> None:
     """Plan without a cluster. Goal and weights, where given, replace the file's.
 
-    Exit code 0 for a plan, 3 for an infeasible problem, 2 for a bad file.
+    Ctrl-C ends the search with the best plan so far and its true gap; pressed again, without a plan.
+
+    Exit code 0 for a plan, 3 for an infeasible problem, 2 for a bad file, 130 after Ctrl-C.
     """
     from core.documents import loads
     from core.problem import Problem, SolverOptions
@@ -73,16 +78,19 @@ def optimize(
     except InvalidDocumentError as error:
         raise InvalidDocumentError(f"{file}: {error}") from None
     options = SolverOptions(solver, time_limit, method)
+    stopped = multiprocessing.get_context("spawn").Event()
     with progress_bar("optimize") as progress:
         if pareto is not None:
-            front = asyncio.run(_apart(_front, problem, pareto, options, progress=progress))
+            front = asyncio.run(_apart(_front, problem, pareto, options, stopped=stopped, progress=progress))
         else:
             problem = _aimed(problem, goal, latency_weight, energy_weight)
-            plan = asyncio.run(_apart(_plan, problem, options, progress=progress))
+            plan = asyncio.run(_apart(_plan, problem, options, stopped=stopped, progress=progress))
     if pareto is not None:
         _finish_front(front, output, picture, as_json)
     else:
         finish(plan, problem, output, picture, as_json)
+    if stopped.is_set():
+        raise typer.Exit(INTERRUPTED)
 
 
 def _aimed(
@@ -114,30 +122,46 @@ def _finish_front(front: "Front", output: Path | None, picture: Path | None, as_
         out.print(front_view(front))
 
 
-async def _apart(function: Callable[..., T], *arguments: Any, progress: "Progress") -> T:
-    """Solve in a process of its own: a solver cannot be interrupted, but it can be ended."""
+async def _apart(function: Callable[..., T], *arguments: Any, stopped: Event, progress: "Progress") -> T:
+    """Solve in a process of its own, which a first Ctrl-C asks to come to an end, and a second one ends.
+
+    Args:
+        stopped: set by the first.
+    """
     from services.runtime.worker import run_in_process
 
     # The terminal sends Ctrl-C to the new process too, which must not die of it while it is being fed: threads and
     # processes that start now have the signal blocked. (Starting the tracker would unblock it.)
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    solving = asyncio.create_task(run_in_process(function, *arguments, progress=progress))
+    solving = asyncio.create_task(run_in_process(function, *arguments, stopped, progress=progress))
+
+    def interrupt() -> None:
+        if stopped.is_set():
+            solving.cancel()
+        stopped.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
     await asyncio.sleep(0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return await solving
+    try:
+        return await solving
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 # What they need is imported in the new process only: a solver's modules take long and swallow Ctrl-C.
 
 
-def _plan(problem: "Problem", options: "SolverOptions", progress: "Progress") -> "Plan":
+def _plan(problem: "Problem", options: "SolverOptions", stopped: Event, progress: "Progress") -> "Plan":
     from optimizer.plan import make_plan
 
-    return make_plan(problem, options, progress)
+    return make_plan(problem, options, progress, stopped.is_set)
 
 
-def _front(problem: "Problem", most_points: int, options: "SolverOptions", progress: "Progress") -> "Front":
+def _front(
+    problem: "Problem", most_points: int, options: "SolverOptions", stopped: Event, progress: "Progress"
+) -> "Front":
     from optimizer.pareto import make_front
 
-    return make_front(problem, most_points, options, progress)
+    return make_front(problem, most_points, options, progress, stopped.is_set)

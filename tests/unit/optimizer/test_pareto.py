@@ -12,13 +12,14 @@ from core.errors import InvalidArgumentError
 from core.front import Front
 from core.graph import Layer, ModelGraph, Tensor
 from core.problem import LayerTime, Limits, Link, Objective, Problem, Server, SolverOptions
+from optimizer.clock import Clock
 from optimizer.dichotomy import Dichotomy
 from optimizer.integer_program import IntegerProgram
 from optimizer.measures import Weights, caps, measures
 from optimizer.pareto import make_front
 from optimizer.payoff import payoff_table
 from optimizer.plan import make_plan
-from optimizer.search import Clock, Search
+from optimizer.search import Search
 from optimizer.solution import Method, Outcome, Solution
 from tests.unit.optimizer.brute_force import predictions, within
 from tests.unit.optimizer.strategies import eighths, model_graphs, noise_models, problems

@@ -5,10 +5,11 @@ from hypothesis import given, settings
 
 from core.errors import DeadlineExceededError
 from core.problem import Objective, Problem, SolverOptions
+from optimizer.clock import Clock
 from optimizer.integer_program import IntegerProgram
 from optimizer.measures import LATENCY, Weights
 from optimizer.plan import make_plan
-from optimizer.search import Clock, Search
+from optimizer.search import Search
 from optimizer.solution import Method, Outcome, Solution
 from optimizer.weighted import minimize_weighted
 from tests.unit.optimizer.brute_force import optimum
