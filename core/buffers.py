@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.tensors import Array, TensorSpec
 
-IDLE_LIMIT_BYTES = 256 * 2**20
+IDLE_LIMIT_BYTES = 128 * 2**20
 """Most memory that is kept for tensors to come."""
 
 PAGE_BYTES = 4096

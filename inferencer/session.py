@@ -55,6 +55,10 @@ _DTYPES = {f"tensor({name})": name for name in DTYPES} | {"tensor(float)": "floa
 """The runtime's names of types → numpy's."""
 
 
+IDLE_LIMIT_BYTES = 32 * 2**20
+"""Most memory that a session keeps for outputs to come."""
+
+
 class Session:
     """One loaded model. ``run`` blocks and may be called from several threads."""
 
@@ -69,7 +73,7 @@ class Session:
         self._clock = run_clock(settings)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._specs = _fixed_specs(self._session)
-        self._buffers = BufferPool()
+        self._buffers = BufferPool(IDLE_LIMIT_BYTES)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model once; a slow-down above 1 waits for the remaining time of the run's own work.
@@ -97,8 +101,9 @@ class Session:
 
     def _run_into_memory(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         binding = self._session.io_binding()
-        for name, array in inputs.items():
-            binding.bind_cpu_input(name, np.ascontiguousarray(array).reshape(array.shape))
+        rows = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in inputs.items()}
+        for name, array in rows.items():
+            binding.bind_cpu_input(name, array)
         outputs: dict[str, Array] = {}
         for spec in self._specs:
             # The runtime writes where the results stay, in memory of results that nobody needs any more.

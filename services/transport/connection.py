@@ -68,6 +68,7 @@ class Connection:
         server: its server, for emulated links.
         address: its ``host:port``.
         greeting: the first message.
+        let_go: called when the stream has broken.
 
     Attributes:
         welcome: the answer to the greeting, when it has come.
@@ -75,13 +76,20 @@ class Connection:
     """
 
     def __init__(
-        self, peer: str, server: str, address: str, shaper: LinkShaper, greeting: tensor_transport_pb2.CarryGreeting
+        self,
+        peer: str,
+        server: str,
+        address: str,
+        shaper: LinkShaper,
+        greeting: tensor_transport_pb2.CarryGreeting,
+        let_go: Callable[[], None],
     ) -> None:
         self._peer = peer
         self._server = server
         self._address = address
         self._shaper = shaper
         self._greeting = greeting
+        self._let_go = let_go
         self._numbers = itertools.count(1)
         self._control: deque[Frame] = deque()
         self._outgoing: deque[_Outgoing] = deque()
@@ -153,7 +161,6 @@ class Connection:
             self._break(error)
 
     async def _carry(self, call: "grpc.aio.StreamStreamCall[Frame, tensor_transport_pb2.CarryResponse]") -> None:
-        self._call = call
         await call.write(Frame(tensor_transport_pb2.CarryHeader(greeting=self._greeting), NO_DATA))
         writing: asyncio.Task[None] | None = None
         try:
@@ -215,3 +222,4 @@ class Connection:
             self.welcome.set_exception(error)
             # Nobody may be waiting for it.
             self.welcome.exception()
+        self._let_go()

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -37,13 +38,15 @@ class Way(enum.IntEnum):
 class _Peer:
     """One receiver, as long as its stream holds."""
 
-    def __init__(self, server: str, address: str, shaper: LinkShaper) -> None:
+    def __init__(self, server: str, address: str, shaper: LinkShaper, let_go: Callable[[], object]) -> None:
         probe = make_probe()
         greeting = tensor_transport_pb2.CarryGreeting(shared_memory_probe=probe.name if probe else "")
         self._content = bytes(probe.memory).decode() if probe else ""
-        self.connection = Connection(f"server {server!r} ({address})", server, address, shaper, greeting)
         self.budget = ByteBudget(WINDOW_BYTES)
         self.segments = SegmentPool()
+        name = f"server {server!r} ({address})"
+        self.connection = Connection(name, server, address, shaper, greeting, self._broken)
+        self._let_go = let_go
         if probe is not None:
             self.connection.welcome.add_done_callback(lambda _: probe.unname())
         self.connection.welcome.add_done_callback(self._welcomed)
@@ -54,9 +57,14 @@ class _Peer:
             shared and bool(self._content) and welcome.result().shared_memory_content == self._content
         )
 
+    def _broken(self) -> None:
+        self.segments.close()
+        self._let_go()
+
     async def close(self) -> None:
         """End the stream."""
         await self.connection.close()
+        # Its task may have been cancelled before it began.
         self.segments.close()
 
 
@@ -153,13 +161,10 @@ class TensorSender:
             ) from None
 
     def _peer(self, server: str, address: str) -> _Peer:
-        peer = self._peers.get((server, address))
-        if peer is not None and peer.connection.broken is not None:
-            peer.segments.close()
-            peer = None
-        if peer is None:
-            peer = self._peers[server, address] = _Peer(server, address, self._shaper)
-        return peer
+        key = (server, address)
+        if key not in self._peers:
+            self._peers[key] = _Peer(server, address, self._shaper, lambda: self._peers.pop(key, None))
+        return self._peers[key]
 
     async def _carry(
         self, peer: _Peer, server: str, announcement: tensor_transport_pb2.TensorAnnouncement, data: memoryview

@@ -1,6 +1,7 @@
 """Tensors over real streams: every way, in turns, refused, cancelled, slowed, broken and resumed."""
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -195,19 +196,62 @@ async def test_a_slow_consumer_slows_its_producers(far: Far, way: Way, monkeypat
     assert far.order == names
 
 
-async def test_a_broken_stream_fails_what_is_under_way_and_the_next_use_connects_again(far: Far) -> None:
-    async with outlet() as sender:
+class Cable:
+    """A way to another address that can be cut."""
+
+    def __init__(self, address: str) -> None:
+        self._target = address.rpartition(":")
+        self._writers: list[asyncio.StreamWriter] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.passed_bytes = 0
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(2**16):
+                self.passed_bytes += len(data)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(self._target[0], int(self._target[2]))
+        self._writers += [writer, there[1]]
+        for one, other in ((reader, there[1]), (there[0], writer)):
+            self._tasks.append(asyncio.create_task(self._pass(one, other)))
+
+    @asynccontextmanager
+    async def laid(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks)
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+
+async def test_a_link_cut_in_mid_tensor_fails_what_is_under_way_and_the_next_use_connects_again(far: Far) -> None:
+    cable = Cable(far.address)
+    async with cable.laid() as address, outlet(Way.STREAM, EmulatedLink("far", 20e6, 0.0)) as sender:
+        real, far.address = far.address, address
         far.gates["waiting"] = asyncio.Event()
-        under_way = send(sender, far, "waiting", np.zeros(1000, np.uint8))
-        await until(lambda: far.waiting)
-        [peer] = sender._peers.values()
-        peer.connection._call.cancel()
-        with pytest.raises(ServerUnavailableError, match="far"):
-            await under_way
+        under_way = [
+            send(sender, far, "waiting", np.zeros(1000, np.uint8)),
+            send(sender, far, "half sent", np.zeros(40_000_000, np.uint8)),
+        ]
+        await until(lambda: far.waiting and cable.passed_bytes > 1_000_000)
+        cable.cut()
+        for task in under_way:
+            with pytest.raises(ServerUnavailableError, match="far"):
+                await task
         await until(lambda: not far.waiting)
+        assert not sender._peers
         await send(sender, far, "next", np.zeros(1000, np.uint8))
         assert list(far.taken) == ["next"]
-        assert list(sender._peers.values()) != [peer]
+        far.address = real
 
 
 @pytest.mark.parametrize("way", Way)
