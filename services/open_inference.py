@@ -6,6 +6,7 @@ from importlib import metadata
 from core.deployment import DeploymentVersion
 from core.errors import NotFoundError
 from core.tensors import Array
+from core.version import partita_version
 from frontend.front_end import FrontEnd
 from partita.v1 import open_inference_pb2, open_inference_pb2_grpc
 from services.open_inference_convert import check_wanted, from_outputs, from_spec, to_arrays
@@ -44,7 +45,7 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
     async def ServerMetadata(
         self, request: open_inference_pb2.ServerMetadataRequest, context: Context
     ) -> open_inference_pb2.ServerMetadataResponse:
-        return open_inference_pb2.ServerMetadataResponse(name="partita", version=metadata.version("partita"))
+        return open_inference_pb2.ServerMetadataResponse(name="partita", version=partita_version())
 
     async def ModelMetadata(
         self, request: open_inference_pb2.ModelMetadataRequest, context: Context
