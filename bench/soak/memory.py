@@ -12,7 +12,7 @@ from partita.cluster import EmbeddedCluster
 
 SAMPLE_SECONDS = 1.0
 
-LEAST_SAMPLES = 20
+LEAST_SAMPLES = 60
 """A shorter run of samples says nothing of growth."""
 
 Sample = tuple[float, int]
