@@ -20,16 +20,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
-BULK_OPTIONS: tuple[tuple[str, int], ...] = (
-    # A chunk is one HTTP/2 frame instead of dozens, and is sent without waiting for the receiver to ask for more.
-    ("grpc.http2.max_frame_size", 2**20),
-    ("grpc.http2.lookahead_bytes", 2**23),
-)
-"""For connections on which tensors travel."""
-
 TRANSPORT_OPTIONS: tuple[tuple[str, int], ...] = (
     *CHANNEL_OPTIONS,
-    *BULK_OPTIONS,
     # A connection of their own: calls do not wait behind tensors.
     ("grpc.use_local_subchannel_pool", 1),
 )

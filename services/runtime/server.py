@@ -11,7 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from core.errors import FailedPreconditionError
-from services.runtime.channels import BULK_OPTIONS, MESSAGE_LIMIT_BYTES
+from services.runtime.channels import MESSAGE_LIMIT_BYTES
 from services.runtime.errors import ErrorInterceptor
 from services.runtime.metrics import MetricsInterceptor
 from services.runtime.settings import EmulatedLink
@@ -29,7 +29,6 @@ SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
     ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
-    *BULK_OPTIONS,
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
 )
