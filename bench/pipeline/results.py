@@ -59,8 +59,8 @@ class ModelResult:
 
     @property
     def link_bound_ratio(self) -> float:
-        """Answers per second by what the slow link lets through."""
-        return self.link.answers_per_second * self.link_seconds
+        """Answers per second by what the slow link lets through, or a server that was even slower then."""
+        return self.link.answers_per_second * max(self.link_seconds, self.link.busiest_seconds)
 
     def figures(self) -> dict[str, Any]:
         """For ``--json``."""
