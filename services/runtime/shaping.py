@@ -42,6 +42,10 @@ class LinkShaper:
         self._sleep = sleep
         self._next_free: dict[str, float] = {}
 
+    def shapes(self, target: str) -> bool:
+        """Whether what is sent to ``target`` is delayed."""
+        return target in self._links
+
     @asynccontextmanager
     async def round_trip(self, target: str) -> AsyncIterator[None]:
         """Half a round trip before what is inside, the other half after it, unless it failed."""

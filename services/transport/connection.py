@@ -180,8 +180,12 @@ class Connection:
         try:
             while True:
                 await self._waiting.wait()
-                async for frame in self._shaper.paced(self._server, self._frames(), lambda frame: frame.data.nbytes):
-                    await call.write(frame)
+                if self._shaper.shapes(self._server):
+                    async for frame in self._shaper.paced(self._server, self._frames(), lambda one: one.data.nbytes):
+                        await call.write(frame)
+                else:
+                    for frame in self._frames():
+                        await call.write(frame)
                 self._waiting.clear()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The call has ended: its reader says why.

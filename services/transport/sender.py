@@ -134,6 +134,7 @@ class TensorSender:
         try:
             async with asyncio.timeout(timeout_seconds):
                 peer = self._peer(server, address)
+                # Others may be waiting for it too.
                 welcome = await asyncio.shield(peer.connection.welcome)
                 receiver = receiver_in_this_process(welcome.receiver) if self._nearest >= Way.SAME_PROCESS else None
                 if receiver is not None:
@@ -203,6 +204,8 @@ class TensorSender:
 
     async def _pace(self, server: str, byte_count: int) -> None:
         """Wait as long as the bytes take on an emulated link, in turns with others as chunk after chunk would."""
+        if not self._shaper.shapes(server):
+            return
         sizes = (min(CHUNK_BYTES, byte_count - start) for start in range(0, byte_count, CHUNK_BYTES))
         async for _ in self._shaper.paced(server, sizes, int):
             pass
