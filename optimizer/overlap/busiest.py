@@ -20,16 +20,13 @@ from optimizer.clock import OutOfTimeError
 from optimizer.exact.choice import eliminated
 from optimizer.exact.layout import TooLargeError
 from optimizer.exact.network import Network
+from optimizer.exact.noise_limit import NoiseLimit
 from optimizer.exact.placement_network import PlacementNetwork
 from optimizer.measures import ENERGY, NOISE, caps, computing_of, sending_of
-from optimizer.noise import allowed_masks
 from optimizer.solution import Solution
 
 ROUNDS = 80
 """Most weights tried."""
-
-ENUMERATED = 16
-"""With up to this many quantisable layers a limit on noise enters the bound."""
 
 LARGEST = 1e4
 """Bound on multipliers of limits, relative to the placements' own values."""
@@ -75,11 +72,10 @@ def busiest_bound(
         return LoadBound(bound, [])
     try:
         placement = PlacementNetwork(problem, loads=True, check=check)
-        network = _without_noisy_sets(problem, placement)
+        network, limits = _limited(problem, placement)
         elimination = eliminated(network, check)
     except (TooLargeError, OutOfTimeError):
         return LoadBound(bound, [])
-    limits = {measure: cap for measure, cap in caps(problem).items() if measure != NOISE}
     names = elimination.measures
     servers = [server.name for server in problem.servers]
     loads = [names.index(load(name)) for load in (computing_of, sending_of) for name in servers]
@@ -138,16 +134,16 @@ def _numbers(problem: Problem) -> float:
     return entries * (3 + 2 * count)
 
 
-def _without_noisy_sets(problem: Problem, placement: PlacementNetwork) -> Network:
-    """The network without the sets of int8 layers that are above the limit on noise, where these can be looked at."""
-    network, layers = placement.network, problem.model.quantizable
-    if problem.limits.noise is None or not 0 < len(layers) <= ENUMERATED:
-        return network
-    allowed = allowed_masks(problem.noise, layers, problem.limits.noise).reshape((2,) * len(layers))
-    # Row numbers of masks are binary with the first layer lowest, hence the axes in reverse.
-    scope = [placement.precision[name] for name in reversed(layers)]
-    network.add(scope, np.zeros((len(network.measures), *allowed.shape)), ~allowed)
-    return network
+def _limited(problem: Problem, placement: PlacementNetwork) -> tuple[Network, dict[str, float]]:
+    """The network with what of the limit on noise it can have built in, and the caps that are left for multipliers."""
+    limits = caps(problem)
+    if NOISE not in limits:
+        return placement.network, limits
+    network = placement.network
+    states = [np.arange(size) for size in network.sizes]
+    noise = NoiseLimit(problem.noise, placement.precision, limits[NOISE])
+    network, settled = noise.imposed(network, states)
+    return network, {measure: cap for measure, cap in limits.items() if measure != NOISE or not settled}
 
 
 class _Planes:
