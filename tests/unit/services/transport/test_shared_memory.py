@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.buffers import as_tensor
 from core.tensors import TensorSpec
 from partita.v1.tensor_transport_pb2 import SharedSegment
 from services.transport import shared_memory
-from core.buffers import as_tensor
 from services.transport.shared_memory import (
     DIRECTORY,
     MappedSegments,
