@@ -1,7 +1,6 @@
 """The FrontEnd in the field's own protocol: Open Inference Protocol 2, as the clients of Triton and KServe speak it."""
 
 from collections.abc import Mapping
-from importlib import metadata
 
 from core.deployment import DeploymentVersion
 from core.errors import NotFoundError
