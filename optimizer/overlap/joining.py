@@ -4,9 +4,10 @@ A component waits for all its inputs and sends only at its end, so joining can c
 costs a little that the simulation does not see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from core.simulation import Send, run
+from optimizer.clock import never
 from optimizer.overlap.contraction import Contraction
 from optimizer.overlap.state import State
 
@@ -14,10 +15,10 @@ COMPONENT_SECONDS = 1e-3
 """What a component costs by itself: joining two may delay the answer by as much."""
 
 
-def joined(contraction: Contraction, state: State) -> list[list[str]]:
-    """The layers of each component, generator and receiver alone."""
+def joined(contraction: Contraction, state: State, stop: Callable[[], bool] = never) -> list[list[str]]:
+    """The layers of each component, generator and receiver alone; joined so far where ``stop`` ends it."""
     joining = _Joining(contraction, state)
-    joining.run()
+    joining.run(stop)
     members: dict[int, list[str]] = {}
     for node, group in enumerate(joining.groups):
         members.setdefault(group, []).extend(contraction.members[node])
@@ -41,14 +42,16 @@ class _Joining:
             )
         )
 
-    def run(self) -> None:
-        """Join until no two neighbours can be joined without loss."""
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Join until no two neighbours can be joined without loss, or until it is to stop."""
         seconds = self._seconds(self.groups)
         last = self._contraction.size - 1
         changed = True
         while changed:
             changed = False
             for node, other in self._edges:
+                if stop():
+                    return
                 one, two = self.groups[node], self.groups[other]
                 if one == two or one == 0 or two == last or self._state.places[one] != self._state.places[two]:
                     continue

@@ -176,6 +176,6 @@ def _improved(
         anneal(state, contraction, score, min(trials, TRIALS * contraction.size), stop)
         solution = evaluated(problem, state.placement, state.quantized)
         if within_limits(problem, solution):
-            made = (candidate(problem, solution, joined(contraction, state)), candidate(problem, solution))
+            made = (candidate(problem, solution, joined(contraction, state, stop)), candidate(problem, solution))
             known = sorted([*known, *made], key=lambda one: (rank(problem, table, one), len(one.components)))
     return known[0]
