@@ -30,6 +30,9 @@ EXAMPLES = {
     "bench planning": "partita bench planning --quick",
     "bench prediction": "partita bench prediction --quick",
     "bench noise": "partita bench noise --quick",
+    "bench cutting": "partita bench cutting",
+    "bench pipeline": "partita bench pipeline --picture pipeline.png",
+    "bench transport": "partita bench transport --json",
     "bench quantization": "partita bench quantization --quick",
     "bench soak": "partita bench soak --seconds 600 --json",
 }
