@@ -49,8 +49,11 @@ async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
     async with data_plane(chain_model(), ("device", "edge"), tmp_path, request_limit=1, queue_limit=1) as plane:
         await ask(plane)
         with busy(plane.inferencers["edge"]) as done:
-            calls = [asyncio.create_task(ask(plane)) for _ in range(2)]
-            while not plane.inferencers["edge"].requests.held_bytes or plane.front_end.requests_under_way < 2:
+            calls = [asyncio.create_task(ask(plane))]
+            while not plane.inferencers["edge"].requests.held_bytes:
+                await asyncio.sleep(0.01)
+            calls.append(asyncio.create_task(ask(plane)))
+            while plane.front_end.requests_under_way < 2:
                 await asyncio.sleep(0.01)
             with pytest.raises(BusyError, match="1 requests are in flight and 1 wait") as caught:
                 await ask(plane)
