@@ -22,8 +22,8 @@ ROUNDS = {SMALL: 200, MEGABYTE: 60, IMAGE: 40, LARGE: 15}
 RATES = (5e6, 20e6, 100e6)
 """Bytes per second of the shaped links."""
 
-SHAPED_SECONDS = 6.0
-"""How long one size may take on a shaped link, about; it is sent thrice at least."""
+SHAPED_SECONDS = 3.0
+"""How long one size may take on a shaped link, about; it is sent thrice at least, and thirty times at most."""
 
 REST_SECONDS = 0.03
 """Before each transfer on a shaped link; its token bucket is full again then."""
@@ -48,7 +48,7 @@ def run(quick: bool = False, progress: Progress = no_progress) -> Results:
     for index, rate in enumerate(() if quick else RATES):
         progress((1 + index) / (1 + len(RATES)), f"a link of {rate / 1e6:.0f} MB/s")
         sizes = tuple(
-            (size, min(count, max(3, int(SHAPED_SECONDS * rate / size / 2)))) for size, count in ROUNDS.items()
+            (size, min(30, count, max(3, int(SHAPED_SECONDS * rate / size / 2)))) for size, count in ROUNDS.items()
         )
         try:
             with shaped_link(rate) as prefixes:
