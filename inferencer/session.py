@@ -36,7 +36,9 @@ def open_session(model: bytes, settings: RuntimeSettings, options: ort.SessionOp
             f"available are {', '.join(ort.get_available_providers())}"
         )
     try:
-        return ort.InferenceSession(model, options, providers=[settings.provider])
+        # It makes layers int8 that are float, where what they read and what they make is rounded.
+        disabled = ["WeightBiasQuantization"]
+        return ort.InferenceSession(model, options, providers=[settings.provider], disabled_optimizers=disabled)
     except Exception as error:
         raise InvalidModelError(f"ONNX Runtime refuses the model: {error}") from error
 

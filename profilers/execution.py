@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 
 import onnx
 
@@ -92,6 +92,7 @@ def profile_execution(
             nodes.append(time_nodes(labels, runtime, inputs, _runs(whole[index])))
         layers = [attribute_seconds(one, graph) for one, graph in zip(nodes, (plain, profile.graph), strict=False)]
         floats = dict.fromkeys(profile.graph.by_name, 0.0) | layers[0]
+        integers = layers[-1]
         times = correct(profile.graph, floats, whole[0], (layers[1], whole[1]) if quantizable else None)
         seed, fused = profile.settings.random_seed, fused_tensors(nodes[0], plain)
         borders, known = time_borders(parsed, plain, times, fused, runtime, inputs, seed, part(progress, 0.7, 0.3))
@@ -99,10 +100,10 @@ def profile_execution(
         times = correct(profile.graph, known, whole[0], (layers[1], whole[1]) if quantizable else None)
         crossing = wired_tensors(profile.graph)
         borders |= {result: borders[read] for result, read in crossing.items() if read in borders}
+    # Rounding takes what it was seen to take: as a share of what int8 saves elsewhere it might seem to take nothing.
     times |= {
-        name: replace(time_, seconds=max(time_.seconds, _NEXT_TO_NOTHING))
-        for name, time_ in times.items()
-        if is_wire_layer(name)
+        name: LayerTime(_NEXT_TO_NOTHING, max(integers[name], 2 * _NEXT_TO_NOTHING))
+        for name in filter(is_wire_layer, times)
     }
     progress(1.0, "layers timed")
     slowdown = runtime.slowdown

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from core.errors import InvalidArgumentError
 from core.problem import LayerTime, Limits, Link, Problem, Server
 from core.profiles import ModelProfile, ModelProfilerSettings, RuntimeSettings
+from inferencer.session import Session
 from model_divider.divide import divide
+from model_divider.quantize import calibrate, quantize
 from model_divider.wire import add_wire_layers, is_wire_layer, wire_layer
 from optimizer.plan import make_plan
 from profilers.execution import profile_execution
@@ -106,6 +109,21 @@ def test_the_noise_of_the_wire_alone_is_predicted():
     assert measured.min() > 0
     for layers, noise in zip(sets, measured, strict=True):
         assert profile.noise.model.predict(frozenset(layers)) == pytest.approx(noise, rel=0.02)
+
+
+def test_a_float_layer_between_two_rounded_tensors_stays_float():
+    net = Builder()
+    net.node("Relu", net.conv(net.node("Relu", net.conv("x", 3, 8)), 8, 8), result="y")
+    net.node("Flatten", "y", result="z")
+    model = shaped(net.model({"x": [1, 3, 16, 16]}, {"z": [1, 2048]}))
+    names = [wire_layer("relu_1"), wire_layer("y")]
+    wired = add_wire_layers(model, names)
+    inputs = random_inputs(model, 1)
+    rounded = quantize(wired, names, calibrate(wired, names, [inputs]), SETTINGS.quantization).SerializeToString()
+    expected = run(rounded, inputs, optimized=False)["z"]
+    found = Session(rounded, RuntimeSettings()).run(inputs)["z"]
+    # A sum near the middle between two steps may be rounded either way.
+    assert (np.abs(found - expected) > 1e-5).mean() < 0.01
 
 
 def test_wire_layers_take_next_to_nothing_in_float_and_are_timed_in_int8():
