@@ -1,0 +1,13 @@
+"""``partita bench``: measurements that anyone can repeat, a module for each subject."""
+
+import typer
+
+from partita.cli.bench import data_plane, planning, profiles
+from partita.cli.bench.app import bench_app
+
+__all__ = ["data_plane", "planning", "profiles"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(bench_app, name="bench")

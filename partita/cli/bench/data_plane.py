@@ -1,0 +1,169 @@
+"""``partita bench transport``, ``cutting``, ``pipeline`` and ``soak``: how fast and how sure tensors travel."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import InternalError
+from partita import units
+from partita.cli.bench.app import bench_app, require_writable
+from partita.cli.options import AsJson
+from partita.cli.output import out, print_json, progress_bar, table
+
+
+@bench_app.command("transport")
+def transport(
+    quick: Annotated[bool, typer.Option("--quick", help="Small tensors over loopback only, for a try.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send tensors beside a raw TCP socket: over loopback, by shared memory, and on links shaped by the kernel.
+
+    64 KiB, 1, 4.7 and 20 MB there and a small reply back, a processor core for each side, all ways in turns; takes
+    about a minute. Shaped links (5, 20 and 100 MB/s) take root, ip and tc, and are left out where these are missing.
+    """
+    from bench.transport.results import summary
+    from bench.transport.run import run
+
+    with progress_bar("bench transport") as progress:
+        figures = summary(run(quick, progress))
+    if as_json:
+        print_json(figures)
+    else:
+        _show_transport(figures)
+
+
+def _show_transport(figures: dict[str, Any]) -> None:
+    shown = table("link", "way", ">size", ">there and back", ">of the raw socket")
+    for link, rows in figures["links"].items():
+        for one in rows:
+            size = units.byte_count(one["bytes"])
+            shown.add_row(
+                link, one["way"].replace("_", " "), size, units.seconds(one["seconds"]), f"{one['ratio']:.0%}"
+            )
+    out.print(shown)
+    if figures["not_shaped"]:
+        out.print(f"no shaped links: {figures['not_shaped']}")
+
+
+@bench_app.command("cutting")
+def cutting(
+    quick: Annotated[bool, typer.Option("--quick", help="A small model and few rounds, for a try.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a model whole and cut in 2, 4 and 8 at its narrowest places, in turns on one thread of this machine.
+
+    PP-OCRv4's text detector at 640 × 640. Beside it, what the tensors between the parts take to another process.
+    """
+    from bench.cutting.run import ROUNDS, quick_model, run, standard_model, summary
+
+    with progress_bar("bench cutting") as progress:
+        results = run(quick_model() if quick else standard_model(), 3 if quick else ROUNDS, progress)
+    if as_json:
+        print_json(summary(results))
+        return
+    shown = table("parts", ">time", ">overhead", ">tensors", ">bytes", ">hops", ">raw socket")
+    shown.add_row("whole", units.seconds(results.whole_seconds), *("–",) * 5)
+    for cut in results.cuts:
+        shown.add_row(
+            str(cut.parts),
+            units.seconds(cut.seconds),
+            f"{cut.overhead:+.1%}",
+            str(len(cut.crossing_bytes)),
+            units.byte_count(sum(cut.crossing_bytes)),
+            units.seconds(cut.hop_seconds),
+            units.seconds(cut.raw_seconds),
+        )
+    out.print(shown)
+    out.print(f"{results.model}; hops: to another process of this machine and the reply back, added up")
+
+
+@bench_app.command("pipeline")
+def pipeline(
+    turns: Annotated[int, typer.Option(min=1, help="How often whole model and halves take turns.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Steady state of a measurement.")] = 4.0,
+    quick: Annotated[bool, typer.Option("--quick", help="One small model, for a try.")] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE.png", help="Draw answers by requests in flight.", dir_okay=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two halves of a model on two servers with the whole on one, a core each, while requests overlap.
+
+    Real processes on two cores of this machine, a transformer and GoogLeNet; takes some three minutes. Requests come
+    from this process, which uses both cores too. Also measured: two whole models side by side, which is what the cores
+    can do, and the halves with a link between them that is slower than both.
+    """
+    from bench.pipeline.results import summary
+    from bench.pipeline.run import quick_models, run, standard_models
+
+    if picture is not None:
+        require_writable(picture)
+    with progress_bar("bench pipeline") as progress:
+        results = asyncio.run(run(quick_models() if quick else standard_models(), turns, seconds, progress))
+    figures = summary(results)
+    if as_json:
+        print_json(figures)
+    else:
+        _show_pipeline(figures)
+    if picture is not None:
+        from bench.pipeline.picture import draw as draw_pipeline
+
+        draw_pipeline(results, picture)
+
+
+def _show_pipeline(figures: dict[str, Any]) -> None:
+    shown = table(
+        "model", ">cut", ">one core", ">two cores", ">gain", ">two wholes", ">of bound", ">alone", ">slow link"
+    )
+    for name, one in figures["models"].items():
+        rates = (one["whole_answers_per_second"], one["answers_per_second"])
+        gains = (one["two_core_speedup"], one["independent_speedup"])
+        shares = (one["bound_ratio"], one["alone_bound_ratio"], one["link_bound_ratio"])
+        shown.add_row(
+            name,
+            units.byte_count(one["crossing_bytes"]),
+            *(f"{rate:.1f}/s" for rate in rates),
+            *(f"{gain:.2f} ×" for gain in gains),
+            *(f"{share:.0%}" for share in shares),
+        )
+    out.print(shown)
+    in_flight = next(iter(figures["models"].values()))["in_flight"]
+    out.print(
+        f"steady state with {in_flight} requests in flight; bound: what the busiest server computes for a request,"
+    )
+    out.print("measured in the same run, and (alone) while the other core idles; slow link: share of its throughput")
+
+
+@bench_app.command("soak")
+def soak(
+    seconds: Annotated[float, typer.Option(min=1, help="How long faults happen.")] = 1800.0,
+    seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Keep 20 requests in flight while processes die, stop and lose their connections, and count how each ended.
+
+    Control services and three servers, a process each. Ends with an error where a request did not end soon after its
+    deadline, an answer was not the whole model's, an error had no type, or requests did not succeed again by
+    themselves after the last fault.
+    """
+    from bench.soak.run import Soak
+    from bench.soak.run import run as run_soak
+
+    with progress_bar("bench soak") as progress:
+        result = asyncio.run(run_soak(Soak(seconds, seed), progress=progress))
+    figures = result.summary()
+    if as_json:
+        print_json(figures)
+    else:
+        shown = table("figure", ">value")
+        for name, value in figures.items():
+            if not isinstance(value, dict):
+                shown.add_row(name.replace("_", " "), f"{value:,.1f}" if isinstance(value, float) else str(value))
+        out.print(shown)
+        for name, count in figures["errors"].items():
+            out.print(f"{count} × {name}, for example: {figures['error_examples'][name]}")
+    if complaints := result.complaints():
+        raise InternalError("; ".join(complaints))
