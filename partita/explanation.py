@@ -99,9 +99,10 @@ def _what_int8_brings(plan: Plan, problem: Problem, sends: list[Interval]) -> It
         for layer in quantized
     )
     lighter = sum(_sent_bytes(problem, item, set()) - _sent_bytes(problem, item, quantized) for item in sends)
-    effect = f"save {units.seconds(saved)} of computing" if saved >= 0 else f"cost {units.seconds(-saved)} of computing"
+    effect = "save" if saved >= 0 else "cost"
     yield (
-        f"Its int8 layers ({len(quantized)}) {effect} and {units.byte_count(lighter)} of sending, for a noise of "
+        f"Its int8 layers ({len(quantized)}) {effect} {units.seconds(abs(saved))} of computing and save "
+        f"{units.byte_count(lighter)} of sending, for a noise of "
         f"{plan.predicted.noise:.3g}."
     )
 

@@ -44,7 +44,7 @@ def test_what_int8_brings_and_the_limit_it_meets() -> None:
         noise=NoiseModel(0.0, (NoiseTerm(("l0",), 0.095),)),
     )
     assert sentences(problem)[3:] == (
-        "Its int8 layers (1) save 3.00 s of computing and 75 B of sending, for a noise of 0.095.",
+        "Its int8 layers (1) save 3.00 s of computing and save 75 B of sending, for a noise of 0.095.",
         "It is near the limit of noise: 0.095 of 0.1.",
     )
 

@@ -5,7 +5,7 @@ from core.tensors import TensorSpec
 from partita.options import plan_request, profiler_settings, weights
 from partita.results import Model
 
-MODEL = Model("net", "ab" * 32, 10, (TensorSpec("x", "float32", (1,)),), (), 0)
+MODEL = Model("net", "ab" * 32, 10, (TensorSpec("x", "float32", (1,)),), (), 0, {})
 
 
 def test_settings_not_given_are_not_sent() -> None:
