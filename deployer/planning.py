@@ -6,10 +6,11 @@ from fnmatch import fnmatchcase
 
 from core.cluster import Cluster, ServerRecord
 from core.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, ServerUnavailableError
-from core.graph import ModelGraph
+from core.graph import GENERATOR, RECEIVER, ModelGraph
 from core.problem import Limits, Objective, Problem, Server, SolverOptions
 from core.profiles import ModelProfilerSettings
 from deployer.profiling import Profiles
+from model_divider.wire import is_wire_layer
 
 PLANNED_SERVICES = ("exec_profiler", "server_monitor", "inferencer")
 """What a server must offer to take part; the device needs a FrontEnd as well."""
@@ -87,7 +88,7 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
             raise InvalidArgumentError(f"memory limit for {name!r}, which is not among the servers {names}")
     noise = profiles.model.noise
     return Problem(
-        model=_ruled(profiles.model.graph, wishes, names),
+        model=ruled(profiles.model.graph, wishes, names),
         servers=tuple(
             Server(
                 name=state.name,
@@ -108,8 +109,12 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
     )
 
 
-def _ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> ModelGraph:
-    """The graph with every rule's servers at the layers it matches; several rules for a layer intersect."""
+def ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> ModelGraph:
+    """The graph with every rule's servers at the layers it matches; several rules for a layer intersect.
+
+    Raises:
+        InvalidArgumentError: a rule matches no layer, names an unknown server, or leaves a layer none.
+    """
     allowed: dict[str, tuple[str, ...]] = {}
     for pattern, rule_servers in wishes.layer_rules:
         for name in rule_servers:
@@ -120,7 +125,35 @@ def _ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> Mod
             raise InvalidArgumentError(f"rule {pattern!r} matches no layer of {graph.name!r}; see `partita model show`")
         for layer in matching:
             allowed[layer] = tuple(name for name in allowed.get(layer, rule_servers) if name in rule_servers)
+            if not allowed[layer]:
+                raise InvalidArgumentError(
+                    f"rule {pattern!r} leaves layer {layer!r} no server, together with the rules before it; "
+                    "name a server in all of them"
+                )
+    if allowed:
+        allowed |= _ruled_wires(graph, allowed, servers)
     return replace(
         graph,
         layers=tuple(replace(layer, servers=allowed.get(layer.name, layer.servers)) for layer in graph.layers),
     )
+
+
+def _ruled_wires(
+    graph: ModelGraph, allowed: Mapping[str, tuple[str, ...]], servers: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Where wire layers may run that no rule names: beside the layer before them, or one behind them.
+
+    So what a rule keeps on a server does not leave it to be rounded.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for tensor in graph.tensors:
+        for wire in filter(is_wire_layer, tensor.targets):
+            ends = [tensor.producer, *graph.digraph.succ[wire]]
+            if wire not in allowed:
+                places = {name for end in ends if end != RECEIVER for name in _places(end, allowed, servers)}
+                found[wire] = tuple(name for name in servers if name in places)
+    return found
+
+
+def _places(layer: str, allowed: Mapping[str, tuple[str, ...]], servers: Sequence[str]) -> Sequence[str]:
+    return servers[:1] if layer == GENERATOR else allowed.get(layer, servers)

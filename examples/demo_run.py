@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core.graph import GENERATOR
 from core.plan import Plan
 from core.problem import Problem
 from core.profiles import RuntimeSettings
@@ -25,6 +24,7 @@ from examples.text_detection import (
     unseen_photos,
 )
 from inferencer.session import Session
+from model_divider.wire import is_wire_layer
 from partita import aio, units
 from partita.cli.models import print_profiles
 from partita.cli.output import out, progress_bar, table
@@ -58,7 +58,7 @@ async def _demonstrate(client: aio.Client) -> None:
     print_profiles(profiles)
 
     graph = profiles.model.graph
-    first = next(name for name in graph.topological_order if GENERATOR in graph.digraph.pred[name])
+    first = next(name for name in graph.topological_order if name in graph.by_name and not is_wire_layer(name))
     _step(f"Planning, with one rule: {first}, the layer that sees the picture, stays on the device")
     with progress_bar("plan") as progress:
         plan = await client.plan(model, progress=progress, **WISHES, **privacy_rule(first))
