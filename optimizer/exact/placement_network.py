@@ -159,6 +159,10 @@ class PlacementNetwork:
         # Tables × measures × producer's servers × its precisions × destinations.
         seconds = np.moveaxis(basis @ self._costs.seconds_per_basis[kind.on, None], 0, 1)
         costs = watts * seconds[:, None]
+        if self._computing_row is not None:
+            # Senders are at it for the time without the delays.
+            delays = np.moveaxis(basis[..., :1] @ self._costs.seconds_per_basis[kind.on, None, :1], 0, 1)
+            costs[:, TIMED:] -= watts[TIMED:] * delays[:, None]
         missing = np.broadcast_to(self._costs.missing[kind.on, None], seconds.shape[1:])
         groups = [self._costs.transfers[index] for index in indices]
         variables = [[self._place[target] for target in group.targets] for group in groups]
