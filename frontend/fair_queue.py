@@ -69,6 +69,11 @@ class FairQueue:
         self._in_flight = 0
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait, those being read included."""
+        return self._waiting
+
     def open(self, deployment: str, limit: ConcurrencyLimit) -> None:
         """Take requests of a deployment; where it takes some already, only its limit changes."""
         if deployment in self._lines:

@@ -195,6 +195,11 @@ class FrontEnd:
         """How many requests are open, those that wait included."""
         return len(self._flights)
 
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return self._queue.waiting
+
 
 def _depth(version: DeploymentVersion) -> float:
     """Requests that fill the pipeline by the plan's prediction; without one, a request for each server."""

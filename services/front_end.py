@@ -17,7 +17,7 @@ from services.membership import membership
 from services.open_inference import attach_open_inference
 from services.runtime.channels import Channels
 from services.runtime.handlers import Context
-from services.runtime.metrics import REQUESTS, REQUESTS_UNDER_WAY, watch
+from services.runtime.metrics import REQUESTS, REQUESTS_UNDER_WAY, REQUESTS_WAITING, watch
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.streams import TensorsAssembly, tensor_parts
@@ -144,6 +144,7 @@ def front_end_service(settings: Settings) -> Service:
                 settings.queue_limit,
                 settings.retry_seconds,
             )
+            watch(REQUESTS_WAITING, "front_end", settings.server, lambda: front_end.requests_waiting)
             watch(REQUESTS_UNDER_WAY, "front_end", settings.server, lambda: front_end.requests_under_way)
             servicer = FrontEndServicer(front_end, settings.tensor_limit_bytes)
             front_end_pb2_grpc.add_FrontEndServicer_to_server(servicer, binding.server)

@@ -10,6 +10,7 @@ from core.deployment import RequestKey
 from core.errors import DeadlineExceededError, PartitaError, ServerUnavailableError
 from core.tensors import Array
 from partita.v1 import tensor_transport_pb2
+from services.runtime.metrics import SENT_BYTES
 from services.runtime.shaping import LinkShaper
 from services.runtime.streams import from_spec, raw_bytes, spec_of
 from services.transport.budget import ByteBudget
@@ -151,6 +152,7 @@ class TensorSender:
                 )
                 async with peer.budget.hold(array.nbytes), self._shaper.round_trip(server):
                     await self._carry(peer, server, announcement, raw_bytes(array))
+                SENT_BYTES.labels(server).inc(array.nbytes)
         except ServerUnavailableError as error:
             if repr(server) in str(error):
                 raise

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from core.deployment import RequestKey
 from core.errors import InternalError, InvalidTensorError, ServerUnavailableError
@@ -120,6 +121,16 @@ async def test_arrays_arrive_as_they_are(far: Far, way: Way) -> None:
                 assert (found.dtype, found.shape) == (array.dtype, array.shape)
                 assert np.array_equal(found, array)
                 assert (found is array) == (way is Way.SAME_PROCESS)
+
+
+async def test_bytes_that_another_process_took_are_counted(far: Far) -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("partita_sent_bytes_total", {"target": "far"}) or 0.0
+
+    before = counted()
+    async with outlet(Way.STREAM) as sender:
+        await send(sender, far, "flags", ARRAYS["flags"])
+    assert counted() == before + ARRAYS["flags"].nbytes
 
 
 @pytest.mark.parametrize("way", Way)
