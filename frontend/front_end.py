@@ -34,6 +34,7 @@ ReadInputs = Callable[[], Awaitable[Mapping[str, Array]]]
 class _State:
     """How far a request is, for the error that it may end in; ``None``: it waits for its turn."""
 
+    asked: float
     not_done: set[str] | None = None
     failure: PartitaError | None = None
     sent: float = 0.0
@@ -132,30 +133,26 @@ class FrontEnd:
         self.current(deployment)
         name = request_id or uuid.uuid4().hex
         allowed = self._request_timeout_seconds if seconds is None else seconds
-        state = _State()
-        asked = asyncio.get_running_loop().time()
+        state = _State(asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(allowed - min(REPLY_SECONDS, allowed / 10)) as limit:
                 deadline = limit.when() or 0.0
-                answer = await self._flights.run(
+                return await self._flights.run(
                     (deployment, name), lambda: self._in_turn(deployment, name, read, deadline, state)
                 )
         except TimeoutError:
             late = _late(deployment, allowed, state)
-            self._remember_failure(deployment, name, asked, state, late)
+            self._remember_failure(deployment, name, state, late)
             raise late from None
         except PartitaError as error:
-            self._remember_failure(deployment, name, asked, state, error)
+            self._remember_failure(deployment, name, state, error)
             raise
-        key, waited = answer.key, max(0.0, state.sent - asked)
-        self.history.add(Report(key.request_id, deployment, key.version, waited, answer.seconds, answer.runs))
-        return answer
 
-    def _remember_failure(self, deployment: str, name: str, asked: float, state: _State, error: PartitaError) -> None:
+    def _remember_failure(self, deployment: str, name: str, state: _State, error: PartitaError) -> None:
         """Remember a request that failed on its way; one that was refused at the door is only told so."""
         if state.not_done is not None:
             spent = asyncio.get_running_loop().time() - state.sent
-            self.history.add(Report(name, deployment, 0, state.sent - asked, spent, error=str(error)))
+            self.history.add(Report(name, deployment, 0, state.sent - state.asked, spent, error=str(error)))
 
     async def _in_turn(self, deployment: str, name: str, read: ReadInputs, deadline: float, state: _State) -> Answer:
         async with self._queue.place(deployment) as place:
@@ -180,6 +177,8 @@ class FrontEnd:
 
             answer = await self._retries.until_answered(attempt, failed)
             place.answered()
+            key, waited = answer.key, state.sent - state.asked
+            self.history.add(Report(key.request_id, deployment, key.version, waited, answer.seconds, answer.runs))
             return answer
 
     def expected(self, key: RequestKey, spec: TensorSpec) -> None:
