@@ -31,20 +31,21 @@ async def run_in_process(function: Callable[..., T], *arguments: Any, progress: 
         PartitaError: as the function raised it.
         InternalError: the function failed otherwise, or the process died.
     """
-    receiver, sender = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(target=_main, args=(sender, function, arguments), daemon=True)
+    ours, theirs = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=_main, args=(theirs,), daemon=True)
     loop = asyncio.get_running_loop()
     # A thread of its own: long waits in the loop's shared few would leave none for others.
     thread = ThreadPoolExecutor(1, "worker")
-    # Starting pickles the arguments, which may be a whole model, into the child: not on the loop.
     starting = loop.run_in_executor(thread, process.start)
     try:
         await asyncio.shield(starting)
-        sender.close()
+        theirs.close()
+        # Only now: what is given to a process as it starts waits for ever to be read where it died meanwhile.
+        await loop.run_in_executor(thread, _send, ours, (function, arguments))
         while True:
             try:
-                kind, value = await loop.run_in_executor(thread, receiver.recv)
-            except EOFError:
+                kind, value = await loop.run_in_executor(thread, ours.recv)
+            except (EOFError, ConnectionResetError):
                 await loop.run_in_executor(thread, process.join, 1)
                 raise InternalError(
                     f"the process for {function.__name__} ended with exit code {process.exitcode} before its result; "
@@ -67,13 +68,20 @@ async def run_in_process(function: Callable[..., T], *arguments: Any, progress: 
         thread.shutdown(wait=False)
 
 
-def _main(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _send(connection: Connection, work: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+    # Whoever does not read any more is dead, which shows when its answer is read.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.send(work)
+
+
+def _main(connection: Connection) -> None:
     # A group of its own: ended as a whole, and not reached by the terminal's Ctrl-C.
     os.setsid()
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    function, arguments = connection.recv()
 
     def progress(fraction: float, message: str) -> None:
-        sender.send(("progress", (fraction, message)))
+        connection.send(("progress", (fraction, message)))
 
     try:
         answer: tuple[str, Any] = ("result", function(*arguments, progress=progress))
@@ -81,7 +89,7 @@ def _main(sender: Connection, function: Callable[..., Any], arguments: tuple[Any
         answer = ("error", type(error)(str(error)))
     except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
         answer = ("error", InternalError(f"{function.__name__} failed: {type(error).__name__}: {error}"))
-    sender.send(answer)
+    connection.send(answer)
 
 
 def _die_with_parent() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import multiprocessing.spawn
 import os
 import signal
 import subprocess
@@ -81,6 +82,25 @@ async def test_a_death_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InternalError, match="exit code 1 before its result"):
         await run_in_process(unpicklable, progress=no_progress)
     assert "pickle" in capfd.readouterr().err
+
+
+@pytest.fixture
+async def dying_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New processes end as soon as they start, before they have read anything."""
+    # Python's own resource tracker, which is such a process too, runs from then on.
+    await run_in_process(double, 1, progress=no_progress)
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", str(program).encode())
+
+
+@pytest.mark.usefixtures("dying_python")
+async def test_a_death_while_it_starts_is_told() -> None:
+    model = bytes(4 * 2**20)
+    async with asyncio.timeout(60):
+        with pytest.raises(InternalError, match="exit code 3 before its result"):
+            await run_in_process(double, model, progress=no_progress)
 
 
 async def test_cancelling_kills_the_process_and_what_it_started(tmp_path: Path) -> None:
