@@ -16,7 +16,9 @@ from core.errors import (
     NotFoundError,
     ServerUnavailableError,
 )
+from core.front import Front
 from core.plan import Plan
+from core.problem import Problem
 from core.profiles import ModelProfile, ModelProfilerSettings
 from core.progress import Progress, part
 from core.samples import Sample, pack_samples
@@ -131,13 +133,29 @@ class Deployer:
             InvalidArgumentError: a wish does not fit model or servers.
         """
         record = self.records.model(model)
-        servers = choose_servers(await self._registry.list_servers(), wishes.device, wishes.servers)
-        profiles = await self._profiles(record, wishes.settings, servers, part(progress, 0.0, 0.5))
-        problem = build_problem(profiles, wishes)
+        problem, settings = await self._problem(record, wishes, part(progress, 0.0, 0.5))
         solved = await self._optimizer.optimize(problem, wishes.options, part(progress, 0.5, 0.5))
         plan = replace(solved, id=uuid.uuid4().hex[:12])
-        self.records.keep_plan(PlanRecord(plan, problem, record, profiles.model.settings))
+        self.records.keep_plan(PlanRecord(plan, problem, record, settings))
         return plan
+
+    async def plan_front(self, model: str, wishes: PlanWishes, most_points: int, progress: Progress) -> Front:
+        """Find the front of summed latency against energy under the same limits as for a plan; nothing is kept.
+
+        Raises:
+            NotFoundError: no such model or server.
+            InvalidArgumentError: a wish does not fit model or servers, or fewer than 2 points are asked for.
+        """
+        problem, _ = await self._problem(self.records.model(model), wishes, part(progress, 0.0, 0.5))
+        return await self._optimizer.optimize_front(problem, most_points, wishes.options, part(progress, 0.5, 0.5))
+
+    async def _problem(
+        self, model: ModelRecord, wishes: PlanWishes, progress: Progress
+    ) -> tuple[Problem, ModelProfilerSettings]:
+        """What is to be solved, and the settings of the profile it is made of; what is missing is measured."""
+        servers = choose_servers(await self._registry.list_servers(), wishes.device, wishes.servers)
+        profiles = await self._profiles(model, wishes.settings, servers, progress)
+        return build_problem(profiles, wishes), profiles.model.settings
 
     async def deploy(self, plan_id: str, name: str, progress: Progress) -> DeploymentRecord:
         """Make a plan ready everywhere, then the current version; until then the old one answers.

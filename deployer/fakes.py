@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from core.cluster import SERVER_SERVICES, Cluster, ServerRecord
 from core.deployment import Component, DeploymentVersion, Division
 from core.errors import NotFoundError, PartitaError, ServerUnavailableError
+from core.front import Front
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Plan
 from core.problem import LayerTime, Problem, SolverOptions
@@ -130,6 +131,14 @@ class FakeCluster:
             return Plan(problem.model.name, "infeasible", reason="device energy")
         first, last = problem.allowed_servers("a"), problem.allowed_servers("b")
         return Plan(problem.model.name, "optimal", placement={"a": first[0], "b": last[-1]})
+
+    async def optimize_front(
+        self, problem: Problem, most_points: int, options: SolverOptions, progress: Progress
+    ) -> Front:
+        """A front without points."""
+        self.calls["optimize_front"] += 1
+        progress(0.5, f"finding {most_points} points with {options.solver}")
+        return Front(problem.model.name, "truncated")
 
     async def divide(self, plan: Plan, profile: ModelProfile, progress: Progress) -> Division:
         """One component per layer."""

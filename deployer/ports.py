@@ -5,6 +5,7 @@ from typing import Protocol
 
 from core.cluster import Cluster
 from core.deployment import DeploymentVersion, Division
+from core.front import Front
 from core.plan import Plan
 from core.problem import Problem, SolverOptions
 from core.profiles import ExecutionProfile, MeasuredLink, ModelProfile, ModelProfilerSettings
@@ -76,6 +77,11 @@ class Optimizer(Protocol):
 
     async def optimize(self, problem: Problem, options: SolverOptions, progress: Progress) -> Plan:
         """Find the best plan."""
+
+    async def optimize_front(
+        self, problem: Problem, most_points: int, options: SolverOptions, progress: Progress
+    ) -> Front:
+        """Find the front of summed latency against energy."""
 
 
 class ModelDivider(Protocol):

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from core.cluster import Cluster
+from core.front import Front
 from core.plan import Plan
 from core.problem import Problem
 from core.profiles import ModelProfile
@@ -80,6 +81,12 @@ class Client:
     def plan(self, model: str | Model, *, progress: Progress = no_progress, **options: Unpack[PlanOptions]) -> Plan:
         """Find the best placement; see ``partita.aio.Client.plan`` and ``PlanOptions``."""
         return self._run(self._client.plan(model, progress=progress, **options))
+
+    def plan_front(
+        self, model: str | Model, points: int = 20, *, progress: Progress = no_progress, **options: Unpack[PlanOptions]
+    ) -> Front:
+        """Find the plans that weights of latency and energy choose from; see ``partita.aio.Client.plan_front``."""
+        return self._run(self._client.plan_front(model, points, progress=progress, **options))
 
     def deploy(self, plan: Plan | str, name: str | None = None, progress: Progress = no_progress) -> "Deployment":
         """Put a plan, or the plan with the given id, in force; see ``partita.aio.Client.deploy``."""

@@ -19,7 +19,14 @@ from services.clients.nodes import NodeClients
 from services.clients.optimizer import OptimizerClient
 from services.clients.registry import RegistryClient
 from services.convert import from_link, from_server, to_profiler_settings
-from services.deployer_convert import from_deployment, from_model, from_plan_summary, from_profiles, to_wishes
+from services.deployer_convert import (
+    from_deployment,
+    from_model,
+    from_plan_summary,
+    from_profiles,
+    to_front_wishes,
+    to_wishes,
+)
 from services.runtime.channels import Channels
 from services.runtime.events import responses
 from services.runtime.handlers import Context
@@ -68,6 +75,16 @@ class DeployerServicer(deployer_pb2_grpc.DeployerServicer):
             lambda progress: self._deployer.plan(request.model, wishes, progress),
             lambda step: deployer_pb2.PlanResponse(progress=step),
             lambda plan: deployer_pb2.PlanResponse(plan=dumps(plan)),
+        )
+
+    def PlanFront(
+        self, request: deployer_pb2.PlanFrontRequest, context: Context
+    ) -> AsyncGenerator[deployer_pb2.PlanFrontResponse]:
+        wishes = to_front_wishes(request.plan)
+        return responses(
+            lambda progress: self._deployer.plan_front(request.plan.model, wishes, request.most_points, progress),
+            lambda step: deployer_pb2.PlanFrontResponse(progress=step),
+            lambda front: deployer_pb2.PlanFrontResponse(front=dumps(front)),
         )
 
     def Deploy(

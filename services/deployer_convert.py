@@ -1,6 +1,7 @@
 """The Deployer's records from and to the messages of its contract."""
 
 from core.documents import dumps
+from core.errors import InvalidArgumentError
 from core.problem import Limits
 from deployer.planning import PlanWishes
 from deployer.profiling import Profiles
@@ -95,3 +96,15 @@ def to_wishes(request: deployer_pb2.PlanRequest) -> PlanWishes:
         options=solver_options(request.solver, time_limit, request.method),
         settings=to_profiler_settings(request.settings) if request.HasField("settings") else None,
     )
+
+
+def to_front_wishes(request: deployer_pb2.PlanRequest) -> PlanWishes:
+    """Read what all plans of a front are asked to be.
+
+    Raises:
+        InvalidArgumentError: a goal or weights, of which a front has all.
+        InvalidDocumentError: an unknown solver or method, or a time limit that is not positive.
+    """
+    if request.goal or request.HasField("latency_weight") or request.HasField("energy_weight"):
+        raise InvalidArgumentError("a front is for all weights: leave out the goal and both weights")
+    return to_wishes(request)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from core.errors import InfeasiblePlanError, InvalidArgumentError, InvalidDocumentError
+from core.errors import InvalidDocumentError
+from partita.cli.fronts import Csv, Pareto, PlanOrFront, PlanOrFrontPicture, check_front_options, finish_front
 from partita.cli.main import INTERRUPTED
 from partita.cli.options import AsJson, EnergyWeight, Goal, LatencyWeight, Method, Solver
-from partita.cli.output import out, print_json, progress_bar, write_json
+from partita.cli.output import progress_bar
 from partita.cli.plans import finish
 
 if TYPE_CHECKING:
@@ -33,31 +34,18 @@ def register(app: typer.Typer) -> None:
 
 def optimize(
     file: Annotated[Path, typer.Argument(metavar="PROBLEM.json", help="A file in the format partita/problem@1.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.json", help="Write the plan, or the front.", dir_okay=False),
-    ] = None,
+    output: PlanOrFront = None,
     goal: Goal = None,
     latency_weight: LatencyWeight = None,
     energy_weight: EnergyWeight = None,
-    pareto: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            metavar="N",
-            help="Instead of one plan, the front of summed latency against energy: at most N plans, each the best for "
-            "a range of weights, and the knee among them.",
-        ),
-    ] = None,
+    pareto: Pareto = None,
     method: Method = "exact",
     solver: Solver = "highs",
     time_limit: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="When to stop; the best plan so far has its true gap.")
     ] = None,
-    picture: Annotated[
-        Path | None,
-        typer.Option("--picture", metavar="FILE.png", help="Draw the plan's components, or the front.", dir_okay=False),
-    ] = None,
+    picture: PlanOrFrontPicture = None,
+    csv: Csv = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan without a cluster. Goal and weights, where given, replace the file's.
@@ -69,10 +57,7 @@ def optimize(
     from core.documents import loads
     from core.problem import Problem, SolverOptions
 
-    if pareto is not None and (goal, latency_weight, energy_weight) != (None, None, None):
-        raise InvalidArgumentError(
-            "--pareto is for all weights: leave out --goal, --latency-weight and --energy-weight"
-        )
+    check_front_options(pareto, goal, latency_weight, energy_weight, csv)
     try:
         problem = loads(file.read_bytes(), Problem)
     except InvalidDocumentError as error:
@@ -86,7 +71,7 @@ def optimize(
             problem = _aimed(problem, goal, latency_weight, energy_weight)
             plan = asyncio.run(_apart(_plan, problem, options, stopped=stopped, progress=progress))
     if pareto is not None:
-        _finish_front(front, output, picture, as_json)
+        finish_front(front, output, picture, csv, as_json)
     else:
         finish(plan, problem, output, picture, as_json)
     if stopped.is_set():
@@ -102,24 +87,6 @@ def _aimed(
     from services.convert import objective
 
     return replace(problem, objective=objective(goal or "", latency_weight, energy_weight, problem.objective))
-
-
-def _finish_front(front: "Front", output: Path | None, picture: Path | None, as_json: bool) -> None:
-    """Show a front and write the files that were asked for; an infeasible one ends the command with its error."""
-    if output is not None:
-        write_json(front, output)
-    if as_json:
-        print_json(front)
-    if front.status == "infeasible":
-        raise InfeasiblePlanError(f"no plan meets the limits: {front.reason}")
-    if picture is not None:
-        from partita.pareto_picture import draw_front
-
-        draw_front(front, picture)
-    if not as_json:
-        from partita.cli.front_table import front_view
-
-        out.print(front_view(front))
 
 
 async def _apart(function: Callable[..., T], *arguments: Any, stopped: Event, progress: "Progress") -> T:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from partita import units
+from partita.cli.fronts import Csv, Pareto, PlanOrFront, PlanOrFrontPicture, check_front_options, finish_front
 from partita.cli.options import (
     DEFAULT_ADDRESS,
     Address,
@@ -65,16 +66,17 @@ def plan(
     wire: Wire = None,
     exclude: Exclude = None,
     noise_samples: NoiseSamples = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PLAN.json", help="Write the plan file.", dir_okay=False)
-    ] = None,
-    picture: Picture = None,
+    pareto: Pareto = None,
+    output: PlanOrFront = None,
+    picture: PlanOrFrontPicture = None,
+    csv: Csv = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
     """Find out which server best runs which layer; changes nothing that runs."""
     from partita.client import connect
 
+    check_front_options(pareto, goal, latency_weight, energy_weight, csv)
     rules = pairs(rule, "--rule", "PATTERN=SERVER,…")
     limits = pairs(memory_limit, "--memory-limit", "SERVER=BYTES")
     options: Any = given(
@@ -96,9 +98,15 @@ def plan(
         noise_samples=noise_samples,
     )
     with connect(address) as client, progress_bar("plan") as progress:
-        made = client.plan(model, progress=progress, **options)
-        problem = client.problem(made.id) if made.id else None
-    finish(made, problem, output, picture, as_json)
+        if pareto is not None:
+            front = client.plan_front(model, pareto, progress=progress, **options)
+        else:
+            made = client.plan(model, progress=progress, **options)
+            problem = client.problem(made.id) if made.id else None
+    if pareto is not None:
+        finish_front(front, output, picture, csv, as_json)
+    else:
+        finish(made, problem, output, picture, as_json)
 
 
 @plans_app.callback()

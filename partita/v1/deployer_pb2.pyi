@@ -532,6 +532,58 @@ class PlanResponse(_message.Message):
 Global___PlanResponse: _TypeAlias = PlanResponse  # noqa: Y015
 
 @_typing.final
+class PlanFrontRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    MOST_POINTS_FIELD_NUMBER: _builtins.int
+    most_points: _builtins.int
+    """Most points of the front, at least 2."""
+    @_builtins.property
+    def plan(self) -> Global___PlanRequest:
+        """Limits, rules and settings; goal and weights must be unset."""
+
+    def __init__(
+        self,
+        *,
+        plan: Global___PlanRequest | None = ...,
+        most_points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["most_points", b"most_points", "plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanFrontRequest: _TypeAlias = PlanFrontRequest  # noqa: Y015
+
+@_typing.final
+class PlanFrontResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    FRONT_FIELD_NUMBER: _builtins.int
+    front: _builtins.str
+    """Document: core.front.Front."""
+    @_builtins.property
+    def progress(self) -> _types_pb2.Progress: ...
+    def __init__(
+        self,
+        *,
+        progress: _types_pb2.Progress | None = ...,
+        front: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "front", b"front", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "front", b"front", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "front"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___PlanFrontResponse: _TypeAlias = PlanFrontResponse  # noqa: Y015
+
+@_typing.final
 class DeployRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

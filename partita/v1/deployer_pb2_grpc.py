@@ -50,6 +50,11 @@ class DeployerStub(object):
                 request_serializer=partita_dot_v1_dot_deployer__pb2.PlanRequest.SerializeToString,
                 response_deserializer=partita_dot_v1_dot_deployer__pb2.PlanResponse.FromString,
                 _registered_method=True)
+        self.PlanFront = channel.unary_stream(
+                '/partita.v1.Deployer/PlanFront',
+                request_serializer=partita_dot_v1_dot_deployer__pb2.PlanFrontRequest.SerializeToString,
+                response_deserializer=partita_dot_v1_dot_deployer__pb2.PlanFrontResponse.FromString,
+                _registered_method=True)
         self.Deploy = channel.unary_stream(
                 '/partita.v1.Deployer/Deploy',
                 request_serializer=partita_dot_v1_dot_deployer__pb2.DeployRequest.SerializeToString,
@@ -122,6 +127,13 @@ class DeployerServicer(object):
 
     def Plan(self, request, context):
         """Finds the best placement under the given goal and limits; changes nothing that runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanFront(self, request, context):
+        """Finds what choosing weights would choose from: the front of summed latency against energy. Keeps no plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,6 +220,11 @@ def add_DeployerServicer_to_server(servicer, server):
                     servicer.Plan,
                     request_deserializer=partita_dot_v1_dot_deployer__pb2.PlanRequest.FromString,
                     response_serializer=partita_dot_v1_dot_deployer__pb2.PlanResponse.SerializeToString,
+            ),
+            'PlanFront': grpc.unary_stream_rpc_method_handler(
+                    servicer.PlanFront,
+                    request_deserializer=partita_dot_v1_dot_deployer__pb2.PlanFrontRequest.FromString,
+                    response_serializer=partita_dot_v1_dot_deployer__pb2.PlanFrontResponse.SerializeToString,
             ),
             'Deploy': grpc.unary_stream_rpc_method_handler(
                     servicer.Deploy,
@@ -342,6 +359,33 @@ class Deployer(object):
             '/partita.v1.Deployer/Plan',
             partita_dot_v1_dot_deployer__pb2.PlanRequest.SerializeToString,
             partita_dot_v1_dot_deployer__pb2.PlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanFront(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/partita.v1.Deployer/PlanFront',
+            partita_dot_v1_dot_deployer__pb2.PlanFrontRequest.SerializeToString,
+            partita_dot_v1_dot_deployer__pb2.PlanFrontResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,8 @@ class DeployerStub:
     """Measures whatever of a model's profile is not yet known: the model itself, its layers on every server, links."""
     Plan: _aio.UnaryStreamMultiCallable[_deployer_pb2.PlanRequest, _deployer_pb2.PlanResponse]
     """Finds the best placement under the given goal and limits; changes nothing that runs."""
+    PlanFront: _aio.UnaryStreamMultiCallable[_deployer_pb2.PlanFrontRequest, _deployer_pb2.PlanFrontResponse]
+    """Finds what choosing weights would choose from: the front of summed latency against energy. Keeps no plan."""
     Deploy: _aio.UnaryStreamMultiCallable[_deployer_pb2.DeployRequest, _deployer_pb2.DeployResponse]
     """Makes a plan ready on its servers and then, at once, the deployment's current version."""
     Undeploy: _aio.UnaryUnaryMultiCallable[_deployer_pb2.UndeployRequest, _deployer_pb2.UndeployResponse]
@@ -63,6 +65,14 @@ class DeployerServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_deployer_pb2.PlanRequest, _abc.AsyncIterator[_deployer_pb2.PlanResponse]],
     ) -> _abc.AsyncIterator[_deployer_pb2.PlanResponse]:
         """Finds the best placement under the given goal and limits; changes nothing that runs."""
+
+    @_abc_1.abstractmethod
+    def PlanFront(
+        self,
+        request: _deployer_pb2.PlanFrontRequest,
+        context: _aio.ServicerContext[_deployer_pb2.PlanFrontRequest, _abc.AsyncIterator[_deployer_pb2.PlanFrontResponse]],
+    ) -> _abc.AsyncIterator[_deployer_pb2.PlanFrontResponse]:
+        """Finds what choosing weights would choose from: the front of summed latency against energy. Keeps no plan."""
 
     @_abc_1.abstractmethod
     def Deploy(

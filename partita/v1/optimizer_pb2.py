@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from partita.v1 import types_pb2 as partita_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apartita/v1/optimizer.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"z\n\x0fOptimizeRequest\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12\x0e\n\x06solver\x18\x02 \x01(\t\x12\x1f\n\x12time_limit_seconds\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06method\x18\x04 \x01(\tB\x15\n\x13_time_limit_seconds\"U\n\x10OptimizeResponse\x12(\n\x08progress\x18\x01 \x01(\x0b\x32\x14.partita.v1.ProgressH\x00\x12\x0e\n\x04plan\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent2T\n\tOptimizer\x12G\n\x08Optimize\x12\x1b.partita.v1.OptimizeRequest\x1a\x1c.partita.v1.OptimizeResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apartita/v1/optimizer.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"z\n\x0fOptimizeRequest\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12\x0e\n\x06solver\x18\x02 \x01(\t\x12\x1f\n\x12time_limit_seconds\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06method\x18\x04 \x01(\tB\x15\n\x13_time_limit_seconds\"U\n\x10OptimizeResponse\x12(\n\x08progress\x18\x01 \x01(\x0b\x32\x14.partita.v1.ProgressH\x00\x12\x0e\n\x04plan\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent\"^\n\x14OptimizeFrontRequest\x12\x31\n\x0coptimization\x18\x01 \x01(\x0b\x32\x1b.partita.v1.OptimizeRequest\x12\x13\n\x0bmost_points\x18\x02 \x01(\r\"[\n\x15OptimizeFrontResponse\x12(\n\x08progress\x18\x01 \x01(\x0b\x32\x14.partita.v1.ProgressH\x00\x12\x0f\n\x05\x66ront\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent2\xac\x01\n\tOptimizer\x12G\n\x08Optimize\x12\x1b.partita.v1.OptimizeRequest\x1a\x1c.partita.v1.OptimizeResponse0\x01\x12V\n\rOptimizeFront\x12 .partita.v1.OptimizeFrontRequest\x1a!.partita.v1.OptimizeFrontResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPTIMIZEREQUEST']._serialized_end=188
   _globals['_OPTIMIZERESPONSE']._serialized_start=190
   _globals['_OPTIMIZERESPONSE']._serialized_end=275
-  _globals['_OPTIMIZER']._serialized_start=277
-  _globals['_OPTIMIZER']._serialized_end=361
+  _globals['_OPTIMIZEFRONTREQUEST']._serialized_start=277
+  _globals['_OPTIMIZEFRONTREQUEST']._serialized_end=371
+  _globals['_OPTIMIZEFRONTRESPONSE']._serialized_start=373
+  _globals['_OPTIMIZEFRONTRESPONSE']._serialized_end=464
+  _globals['_OPTIMIZER']._serialized_start=467
+  _globals['_OPTIMIZER']._serialized_end=639
 # @@protoc_insertion_point(module_scope)

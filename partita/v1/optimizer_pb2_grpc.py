@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OptimizerStub(object):
-    """From a problem to a plan; keeps nothing. Cancelling the call ends the solver.
+    """From a problem to a plan or a front; keeps nothing. Cancelling the call ends the solver.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,26 @@ class OptimizerStub(object):
                 request_serializer=partita_dot_v1_dot_optimizer__pb2.OptimizeRequest.SerializeToString,
                 response_deserializer=partita_dot_v1_dot_optimizer__pb2.OptimizeResponse.FromString,
                 _registered_method=True)
+        self.OptimizeFront = channel.unary_stream(
+                '/partita.v1.Optimizer/OptimizeFront',
+                request_serializer=partita_dot_v1_dot_optimizer__pb2.OptimizeFrontRequest.SerializeToString,
+                response_deserializer=partita_dot_v1_dot_optimizer__pb2.OptimizeFrontResponse.FromString,
+                _registered_method=True)
 
 
 class OptimizerServicer(object):
-    """From a problem to a plan; keeps nothing. Cancelling the call ends the solver.
+    """From a problem to a plan or a front; keeps nothing. Cancelling the call ends the solver.
     """
 
     def Optimize(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OptimizeFront(self, request, context):
+        """The front of summed latency against energy; the problem's objective is not looked at.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -60,6 +72,11 @@ def add_OptimizerServicer_to_server(servicer, server):
                     request_deserializer=partita_dot_v1_dot_optimizer__pb2.OptimizeRequest.FromString,
                     response_serializer=partita_dot_v1_dot_optimizer__pb2.OptimizeResponse.SerializeToString,
             ),
+            'OptimizeFront': grpc.unary_stream_rpc_method_handler(
+                    servicer.OptimizeFront,
+                    request_deserializer=partita_dot_v1_dot_optimizer__pb2.OptimizeFrontRequest.FromString,
+                    response_serializer=partita_dot_v1_dot_optimizer__pb2.OptimizeFrontResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'partita.v1.Optimizer', rpc_method_handlers)
@@ -69,7 +86,7 @@ def add_OptimizerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Optimizer(object):
-    """From a problem to a plan; keeps nothing. Cancelling the call ends the solver.
+    """From a problem to a plan or a front; keeps nothing. Cancelling the call ends the solver.
     """
 
     @staticmethod
@@ -89,6 +106,33 @@ class Optimizer(object):
             '/partita.v1.Optimizer/Optimize',
             partita_dot_v1_dot_optimizer__pb2.OptimizeRequest.SerializeToString,
             partita_dot_v1_dot_optimizer__pb2.OptimizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptimizeFront(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/partita.v1.Optimizer/OptimizeFront',
+            partita_dot_v1_dot_optimizer__pb2.OptimizeFrontRequest.SerializeToString,
+            partita_dot_v1_dot_optimizer__pb2.OptimizeFrontResponse.FromString,
             options,
             channel_credentials,
             insecure,

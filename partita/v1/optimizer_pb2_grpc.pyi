@@ -13,13 +13,15 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OptimizerStub:
-    """From a problem to a plan; keeps nothing. Cancelling the call ends the solver."""
+    """From a problem to a plan or a front; keeps nothing. Cancelling the call ends the solver."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Optimize: _aio.UnaryStreamMultiCallable[_optimizer_pb2.OptimizeRequest, _optimizer_pb2.OptimizeResponse]
+    OptimizeFront: _aio.UnaryStreamMultiCallable[_optimizer_pb2.OptimizeFrontRequest, _optimizer_pb2.OptimizeFrontResponse]
+    """The front of summed latency against energy; the problem's objective is not looked at."""
 
 class OptimizerServicer(metaclass=_abc_1.ABCMeta):
-    """From a problem to a plan; keeps nothing. Cancelling the call ends the solver."""
+    """From a problem to a plan or a front; keeps nothing. Cancelling the call ends the solver."""
 
     @_abc_1.abstractmethod
     def Optimize(
@@ -27,5 +29,13 @@ class OptimizerServicer(metaclass=_abc_1.ABCMeta):
         request: _optimizer_pb2.OptimizeRequest,
         context: _aio.ServicerContext[_optimizer_pb2.OptimizeRequest, _abc.AsyncIterator[_optimizer_pb2.OptimizeResponse]],
     ) -> _abc.AsyncIterator[_optimizer_pb2.OptimizeResponse]: ...
+
+    @_abc_1.abstractmethod
+    def OptimizeFront(
+        self,
+        request: _optimizer_pb2.OptimizeFrontRequest,
+        context: _aio.ServicerContext[_optimizer_pb2.OptimizeFrontRequest, _abc.AsyncIterator[_optimizer_pb2.OptimizeFrontResponse]],
+    ) -> _abc.AsyncIterator[_optimizer_pb2.OptimizeFrontResponse]:
+        """The front of summed latency against energy; the problem's objective is not looked at."""
 
 def add_OptimizerServicer_to_server(servicer: OptimizerServicer, server: _aio.Server) -> None: ...

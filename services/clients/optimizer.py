@@ -3,6 +3,7 @@
 import grpc
 
 from core.documents import dumps, loads
+from core.front import Front
 from core.plan import Plan
 from core.problem import Problem, SolverOptions
 from core.progress import Progress
@@ -19,11 +20,22 @@ class OptimizerClient:
 
     async def optimize(self, problem: Problem, options: SolverOptions, progress: Progress) -> Plan:
         """Find the best plan; cancelling ends the solver."""
-        request = optimizer_pb2.OptimizeRequest(
-            problem=dumps(problem),
-            solver=options.solver,
-            time_limit_seconds=options.time_limit_seconds,
-            method=options.method,
-        )
         with typed_errors("the Optimizer"):
-            return loads((await result_of(self._stub.Optimize(request), progress)).plan, Plan)
+            return loads((await result_of(self._stub.Optimize(_request(problem, options)), progress)).plan, Plan)
+
+    async def optimize_front(
+        self, problem: Problem, most_points: int, options: SolverOptions, progress: Progress
+    ) -> Front:
+        """Find the front of summed latency against energy; cancelling ends the solver."""
+        request = optimizer_pb2.OptimizeFrontRequest(optimization=_request(problem, options), most_points=most_points)
+        with typed_errors("the Optimizer"):
+            return loads((await result_of(self._stub.OptimizeFront(request), progress)).front, Front)
+
+
+def _request(problem: Problem, options: SolverOptions) -> optimizer_pb2.OptimizeRequest:
+    return optimizer_pb2.OptimizeRequest(
+        problem=dumps(problem),
+        solver=options.solver,
+        time_limit_seconds=options.time_limit_seconds,
+        method=options.method,
+    )

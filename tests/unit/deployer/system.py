@@ -11,7 +11,7 @@ from core.progress import Progress, no_progress
 from deployer.deployer import Deployer
 from deployer.fakes import FakeAdmittedModel, FakeCluster, FakePool, server
 from deployer.planning import PlanWishes
-from deployer.ports import Nodes
+from deployer.ports import Nodes, Optimizer
 from deployer.profiling import Profiling
 from deployer.records import Records
 
@@ -26,9 +26,10 @@ async def admission(data: bytes, input_shapes: Mapping[str, tuple[int, ...]], pr
 class System:
     """A Deployer over fakes; ``restart`` makes a new one over the same state, as after a crash."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, optimizer: Optimizer | None = None) -> None:
         self.pool = FakePool()
         self.cluster = FakeCluster([server("device", "device"), server("edge"), server("cloud", "cloud")])
+        self.optimizer = optimizer or self.cluster
         self.path = path
         self.restart()
 
@@ -39,7 +40,7 @@ class System:
         nodes = nodes or self.cluster
         profiling = Profiling(self.pool, self.cluster, self.cluster, self.cluster)
         self.deployer = Deployer(
-            Records(self.store), admission, self.pool, self.cluster, profiling, self.cluster, self.cluster, nodes
+            Records(self.store), admission, self.pool, self.cluster, profiling, self.optimizer, self.cluster, nodes
         )
 
     async def planned(self, **wishes: object) -> str:

@@ -67,7 +67,8 @@ def test_optimize_gives_a_front_with_its_table_and_picture(problem_file, tmp_pat
     raw["servers"][1]["compute_watts"] = 100.0
     problem_file.write_text(json.dumps(raw))
     picture, output = tmp_path / "front.png", tmp_path / "front.json"
-    done = partita("optimize", problem_file, "--pareto", 5, "-o", output, "--picture", picture)
+    table = tmp_path / "front.csv"
+    done = partita("optimize", problem_file, "--pareto", 5, "-o", output, "--picture", picture, "--csv", table)
     assert done.returncode == 0, done.stderr
     front = loads(output.read_text(), Front)
     assert front.status == "complete"
@@ -75,6 +76,7 @@ def test_optimize_gives_a_front_with_its_table_and_picture(problem_file, tmp_pat
     assert front.points[-1].placement == {"a": "device", "b": "device"}
     assert "complete" in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert len(table.read_text().splitlines()) == 1 + len(front.points)
 
 
 def test_an_infeasible_front_ends_with_3_and_the_reason(problem_file, tmp_path) -> None:
