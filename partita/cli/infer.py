@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ import typer
 
 from core.errors import InvalidArgumentError
 from partita import units
-from partita.cli.models import read_npz
+from partita.cli.inputs import read_inputs
 from partita.cli.options import DEFAULT_ADDRESS, Address, AsJson
 from partita.cli.output import out, print_json, progress_bar, table
 from partita.cli.vision import Wishes, find_in_images, find_in_video, is_picture
@@ -109,37 +108,6 @@ def _infer_arrays(
         print_json({"outputs": figures, "report": report, "latency_seconds": seconds})
     else:
         _print(outputs, report, seconds)
-
-
-def read_inputs(texts: Sequence[str]) -> "dict[str, Array]":
-    """Arrays from ``FILE.npz`` (all it holds, by name) and ``NAME=FILE.npy``.
-
-    Raises:
-        InvalidArgumentError: a file is of another kind, or a name comes twice.
-        OSError: a file cannot be read.
-    """
-    import numpy as np
-
-    arrays: dict[str, Array] = {}
-    for text in texts:
-        name, equals, file = text.rpartition("=")
-        if not equals:
-            found = read_npz(Path(file))
-        else:
-            try:
-                loaded = np.load(file, allow_pickle=False)
-            except (ValueError, EOFError):
-                raise InvalidArgumentError(
-                    f"{file} is not a plain numpy array (.npy); write it with numpy.save"
-                ) from None
-            if not isinstance(loaded, np.ndarray):
-                loaded.close()
-                raise InvalidArgumentError(f"{file} holds several arrays; give it without {name}=")
-            found = {name: loaded}
-        if doubled := found.keys() & arrays.keys():
-            raise InvalidArgumentError(f"input {min(doubled)!r} is given twice")
-        arrays.update(found)
-    return arrays
 
 
 def statistics_of(array: "Array") -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """``partita model add|ls|show`` and ``partita profile``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from core.errors import InvalidArgumentError
 from partita import units
+from partita.cli.inputs import read_samples
 from partita.cli.options import (
     DEFAULT_ADDRESS,
     ActivationType,
@@ -28,7 +28,7 @@ from partita.cli.output import out, print_json, progress_bar, table
 
 if TYPE_CHECKING:
     from core.profiles import ModelProfile, ProfilingPhase
-    from core.tensors import Array, TensorSpec
+    from core.tensors import TensorSpec
     from partita.results import Model, Profiles
 
 model_app = typer.Typer(help="Bring models to the cluster and look at them.", no_args_is_help=True)
@@ -50,7 +50,14 @@ def add(
     ] = None,
     sample: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE.npz", help="Inputs by name, to calibrate int8 layers with; repeatable."),
+        typer.Option(
+            metavar="FILE.npz|IMAGE|FOLDER",
+            help="Inputs by name, or pictures for a vision model, to calibrate int8 layers with; repeatable.",
+        ),
+    ] = None,
+    task: Annotated[
+        Literal["classify", "detect", "segment", "text"] | None,
+        typer.Option(help="How pictures become inputs, if the file does not say.", show_default=False),
     ] = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: AsJson = False,
@@ -59,13 +66,14 @@ def add(
     from partita.client import connect
 
     shapes = {key: shape(text) for key, text in pairs(input_shape, "--input-shape", "NAME=1x3x640x640").items()}
-    samples = [read_npz(path) for path in sample or ()]
+    samples = read_samples(file, sample or (), shapes, task)
     with connect(address) as client, progress_bar("load") as progress:
         model = client.load(file, name, shapes, samples, progress)
     if as_json:
         print_json(model)
     else:
-        out.print(f"loaded [bold]{model.name}[/bold] ({model.hash[:12]}), {units.byte_count(model.byte_count)}")
+        known = f", {len(samples)} samples" if samples else ", no samples: int8 would be calibrated on random numbers"
+        out.print(f"loaded [bold]{model.name}[/bold] ({model.hash[:12]}), {units.byte_count(model.byte_count)}{known}")
 
 
 @model_app.command("ls")
@@ -178,27 +186,6 @@ def phase_table(phases: "tuple[ProfilingPhase, ...]") -> Table:
         subject = one.subject if first else ""
         shown.add_row(subject, one.phase, units.seconds(one.seconds), "" if one.now else "before")
     return shown
-
-
-def read_npz(path: Path) -> "dict[str, Array]":
-    """The arrays of an ``.npz`` file by name.
-
-    Raises:
-        InvalidArgumentError: the file is something else.
-        OSError: it cannot be read.
-    """
-    import numpy as np
-
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise InvalidArgumentError(f"{path} holds one array without a name; give it as NAME={path}")
-        with archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError):
-        raise InvalidArgumentError(
-            f"{path} is not a numpy archive of plain arrays (.npz); write it with numpy.savez"
-        ) from None
 
 
 def _print_model_profile(profile: "ModelProfile") -> None:

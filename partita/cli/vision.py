@@ -161,14 +161,25 @@ def targets_in(folder: Path | None, paths: Sequence[Path], suffix: str = "") -> 
     return taken
 
 
-def _vision(client: "Client", deployment: str, wishes: Wishes) -> "Vision":
+def require_vision() -> None:
+    """See that pictures can be worked on.
+
+    Raises:
+        FailedPreconditionError: something that takes is not installed.
+    """
     try:
-        from partita.vision import Thresholds, Vision
-        from partita.vision.text import TEXT_THRESHOLDS
+        import partita.vision  # noqa: F401
     except ImportError as error:
         raise FailedPreconditionError(
             f"pictures need {error.name}, which is not installed; pip install 'partita[vision]'"
         ) from None
+
+
+def _vision(client: "Client", deployment: str, wishes: Wishes) -> "Vision":
+    require_vision()
+    from partita.vision import Thresholds, Vision
+    from partita.vision.text import TEXT_THRESHOLDS
+
     names = wishes.names.read_text(encoding="utf-8").splitlines() if wishes.names else None
     target = Vision(client.deployment(deployment), task=wishes.task, names=names)
     usual = TEXT_THRESHOLDS if target.model.task == "text" else Thresholds()

@@ -16,6 +16,7 @@ from partita.vision.letterbox import Letterbox
 from partita.vision.model import InputLayout, Task, VisionModel, vision_model
 from partita.vision.postprocessing import read
 from partita.vision.preprocessing import prepare
+from partita.vision.samples import picture_samples
 from partita.vision.thresholds import Thresholds
 from partita.vision.video import frames, video_info
 from partita.vision.vision import Vision
@@ -32,6 +33,7 @@ __all__ = [
     "described",
     "frames",
     "image_paths",
+    "picture_samples",
     "prepare",
     "read",
     "read_image",

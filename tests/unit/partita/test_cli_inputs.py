@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidArgumentError
-from partita.cli.infer import read_inputs, statistics_of
+from partita.cli.infer import statistics_of
+from partita.cli.inputs import read_inputs, read_samples
+from tests.unit.vision_models import SIDE, finder, picture
 
 
 def test_archives_and_named_arrays_come_together(tmp_path) -> None:
@@ -49,3 +51,13 @@ def test_figures_of_outputs() -> None:
     figures = statistics_of(np.array([[1.0, 3.0]], np.float32))
     assert figures == {"dtype": "float32", "shape": [1, 2], "min": 1.0, "max": 3.0, "mean": 2.0}
     assert statistics_of(np.empty((0, 2)))["max"] is None
+
+
+def test_samples_are_archives_and_pictures_side_by_side(tmp_path) -> None:
+    (tmp_path / "model.onnx").write_bytes(finder().SerializeToString())
+    picture((2 * SIDE, SIDE)).save(tmp_path / "street.png")
+    np.savez(tmp_path / "a.npz", images=np.ones(2))
+    paths = [tmp_path / "street.png", tmp_path / "a.npz"]
+    first, second = read_samples(tmp_path / "model.onnx", paths, {}, None)
+    np.testing.assert_array_equal(first["images"], np.ones(2))
+    assert second["images"].shape == (1, 3, SIDE, SIDE)
