@@ -70,6 +70,7 @@ class DeploymentVersion:
         addresses: server → ``host:port`` of the Inferencer of every server that takes part.
         front_end_address: ``host:port`` of the device's FrontEnd.
         parallel: the plan's prediction, from which the FrontEnd knows how many requests fill the pipeline.
+        lost: servers that were lost, for which reason this version takes the place of the one before.
     """
 
     deployment: str
@@ -80,6 +81,7 @@ class DeploymentVersion:
     addresses: Mapping[str, str]
     front_end_address: str
     parallel: ParallelPrediction | None = None
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -20,13 +20,14 @@ from core.front import Front
 from core.plan import Plan
 from core.problem import Problem
 from core.profiles import ModelProfile, ModelProfilerSettings
-from core.progress import Progress, part
+from core.progress import Progress, no_progress, part
 from core.samples import Sample, pack_samples
 from core.tensors import check_inputs
 from deployer.planning import PlanWishes, build_problem, choose_servers
 from deployer.ports import Admission, ModelDivider, ModelPool, Nodes, Optimizer, Registry
 from deployer.profiling import Profiles, Profiling
 from deployer.records import DeploymentRecord, ModelRecord, PlanRecord, Records
+from deployer.replacement import Replacement
 from deployer.retirement import Retirement
 from deployer.upkeep import Upkeep
 
@@ -55,7 +56,8 @@ class Deployer:
         self._nodes = nodes
         self._locks: dict[str, asyncio.Lock] = {}
         self._retirement = Retirement(records, nodes, self._lock)
-        self.upkeep = Upkeep(records, registry, nodes, self._retirement)
+        self.replacement = Replacement(records, optimizer, self._move)
+        self.upkeep = Upkeep(records, registry, nodes, self._retirement, self.replacement)
 
     async def load(
         self,
@@ -171,11 +173,27 @@ class Deployer:
         record = self.records.plan(plan_id)
         if record.plan.status == "infeasible":
             raise InfeasiblePlanError(f"plan {plan_id} is infeasible: {record.plan.reason}")
+        return await self._put_in_force(record, name or record.model.name, progress)
+
+    async def _move(self, replaced: DeploymentRecord, record: PlanRecord, lost: Collection[str]) -> None:
+        await self._put_in_force(record, replaced.name, no_progress, replaced, lost)
+
+    async def _put_in_force(
+        self,
+        record: PlanRecord,
+        deployment: str,
+        progress: Progress,
+        replaced: DeploymentRecord | None = None,
+        lost: Collection[str] = (),
+    ) -> DeploymentRecord:
+        plan_id = record.plan.id or ""
         profile = await self._profiling.stored_model_profile(record.model, record.settings)
         if profile is None:
             raise FailedPreconditionError(f"the profile behind plan {plan_id} is gone from the pool; plan again")
-        deployment = name or record.model.name
         async with self._changing(deployment):
+            in_force = self.records.in_force(deployment)
+            if replaced and (in_force is None or in_force.version != replaced.version.version):
+                raise FailedPreconditionError(f"{deployment!r} was deployed or undeployed meanwhile, which stands")
             cluster = await self._registry.list_servers()
             device = record.problem.device
             servers = _living(cluster, {*record.plan.placement.values(), device}, device)
@@ -189,6 +207,7 @@ class Deployer:
                 addresses=_inferencers(division, servers),
                 front_end_address=servers[device].services["front_end"],
                 parallel=record.plan.parallel,
+                lost=tuple(lost),
             )
             new = DeploymentRecord(
                 name=deployment,
@@ -197,6 +216,7 @@ class Deployer:
                 state="active",
                 version=version,
                 public_front_end_address=servers[device].public_front_end_address or version.front_end_address,
+                deployed_plan=(replaced.deployed_plan or replaced.version.plan) if replaced else "",
             )
             self.records.begin_version(version)
             await self._prepare(version, part(progress, 0.5, 0.5))
@@ -261,6 +281,7 @@ class Deployer:
 
     async def close(self) -> None:
         """Stop what goes on in the background."""
+        await self.replacement.close()
         await self.upkeep.close()
         await self._retirement.close()
 

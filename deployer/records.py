@@ -52,7 +52,12 @@ class PlanRecord:
 
 @dataclass(frozen=True)
 class DeploymentRecord:
-    """A deployment and the version in force."""
+    """A deployment and the version in force.
+
+    Attributes:
+        deployed_plan: id of the plan that was asked for, where the version in force is of another one, for a server
+            was lost; else empty.
+    """
 
     name: str
     model: str
@@ -60,6 +65,7 @@ class DeploymentRecord:
     version: DeploymentVersion
     public_front_end_address: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    deployed_plan: str = ""
 
 
 class Records:

@@ -19,6 +19,7 @@ from core.errors import PartitaError, ServerUnavailableError
 from core.progress import no_progress
 from deployer.ports import Nodes, Registry
 from deployer.records import Records
+from deployer.replacement import Replacement
 from deployer.retirement import Retirement
 
 logger = logging.getLogger(__name__)
@@ -49,13 +50,17 @@ class Upkeep:
         registry: who takes part.
         nodes: the servers.
         retirement: frees servers of what is left over.
+        replacement: moves deployments off servers that are lost.
     """
 
-    def __init__(self, records: Records, registry: Registry, nodes: Nodes, retirement: Retirement) -> None:
+    def __init__(
+        self, records: Records, registry: Registry, nodes: Nodes, retirement: Retirement, replacement: Replacement
+    ) -> None:
         self._records = records
         self._registry = registry
         self._nodes = nodes
         self._retirement = retirement
+        self._replacement = replacement
         self._retire_at = 0.0
         self._seen: Mapping[str, ServerRecord] | None = None
         self._changing: set[str] = set()
@@ -67,7 +72,9 @@ class Upkeep:
         """Look and act; never returns."""
         while True:
             try:
-                self.act(await self._registry.list_servers())
+                cluster = await self._registry.list_servers()
+                self.act(cluster)
+                self._replacement.act(cluster)
             except ServerUnavailableError as error:
                 logger.debug("the Registry cannot be asked, trying on: %s", error)
             except Exception:

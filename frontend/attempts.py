@@ -9,7 +9,7 @@ from typing import Protocol
 
 from core.concurrency import root_cause
 from core.deployment import FRONT_END, ComponentRun, DeploymentVersion, RequestKey
-from core.errors import InvalidTensorError, RequestCancelledError
+from core.errors import InvalidTensorError, RequestCancelledError, ServerUnavailableError
 from core.tensors import Array, TensorSpec
 from frontend.timeline import aligned
 
@@ -50,7 +50,7 @@ class Attempts:
         self._inferencers = inferencers
         self._under_way: Counter[tuple[str, int]] = Counter()
         self._outputs: dict[RequestKey, dict[str, asyncio.Future[Array]]] = {}
-        self._specs: dict[RequestKey, tuple[TensorSpec, ...]] = {}
+        self._versions: dict[RequestKey, DeploymentVersion] = {}
         self._ended = asyncio.Condition()
 
     async def run(
@@ -73,7 +73,7 @@ class Attempts:
         """
         loop = asyncio.get_running_loop()
         self._outputs[key] = {spec.name: loop.create_future() for spec in version.division.outputs}
-        self._specs[key] = version.division.outputs
+        self._versions[key] = version
         self._under_way[key.deployment, key.version] += 1
         waiting_for.update(version.addresses)
         try:
@@ -81,7 +81,7 @@ class Attempts:
         except BaseExceptionGroup as group:
             raise root_cause(group) from group
         finally:
-            del self._outputs[key], self._specs[key]
+            del self._outputs[key], self._versions[key]
             self._under_way[key.deployment, key.version] -= 1
             async with self._ended:
                 self._ended.notify_all()
@@ -133,10 +133,11 @@ class Attempts:
             RequestCancelledError: the attempt has ended.
             InvalidTensorError: name, dtype or shape differ from the model's outputs.
         """
-        if key not in self._specs:
+        if key not in self._versions:
             raise _over(key)
-        if spec not in self._specs[key]:
-            raise InvalidTensorError(f"{spec} is not an output of {key.deployment!r}: {list(self._specs[key])}")
+        outputs = self._versions[key].division.outputs
+        if spec not in outputs:
+            raise InvalidTensorError(f"{spec} is not an output of {key.deployment!r}: {list(outputs)}")
 
     def deliver(self, key: RequestKey, name: str, array: Array) -> None:
         """Take a model output; one that came before is ignored.
@@ -149,6 +150,17 @@ class Attempts:
         future = self._outputs[key][name]
         if not future.done():
             future.set_result(array)
+
+    def give_up(self, version: DeploymentVersion) -> None:
+        """Fail what waits for servers that are lost, for which reason ``version`` has come in force."""
+        for key, other in self._versions.items():
+            lost = other.addresses.keys() & set(version.lost)
+            if key.deployment == version.deployment and key.version != version.version and lost:
+                error = ServerUnavailableError(f"server {min(lost)!r} is lost")
+                # Outputs are waited for one after the other: the first error is the one that is seen.
+                waiting = [future for future in self._outputs[key].values() if not future.done()]
+                if waiting:
+                    waiting[0].set_exception(error)
 
     def __len__(self) -> int:
         """How many are under way."""

@@ -79,6 +79,7 @@ class FrontEnd:
         if known is not None and known.version == version.version:
             return
         self._queue.open(version.deployment, ConcurrencyLimit(_depth(version), self._request_limit))
+        self._attempts.give_up(version)
 
     def deactivate(self, deployment: str) -> None:
         """Take no more requests for a deployment."""

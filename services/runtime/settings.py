@@ -92,7 +92,7 @@ class Settings:
     cache_bytes: int = _setting(8 * 2**30, "Inferencer: most bytes of components kept on disk, for restarts")
     request_limit: int = _setting(64, "FrontEnd: most requests in flight at once")
     queue_limit: int = _setting(64, "FrontEnd: most requests that wait for their turn")
-    retry_seconds: float = _setting(10.0, "FrontEnd: how long a request waits for a server that is gone")
+    retry_seconds: float = _setting(20.0, "FrontEnd: how long a request waits for a server that is gone")
     request_timeout_seconds: float = _setting(60.0, "FrontEnd: deadline of requests that bring none")
     metrics_listen: str = _setting("", "host:port where Prometheus reads this process's metrics (default: nowhere)")
     stop_with_stdin: bool = _setting(False, "true: stop when standard input closes, as it does when its owner dies")

@@ -212,17 +212,20 @@ async def test_a_server_that_comes_back_answers_the_request() -> None:
     assert_nothing_held(wires)
 
 
-async def test_a_request_goes_on_with_the_version_that_does_without_the_lost_server() -> None:
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_request_goes_on_with_the_version_that_does_without_the_lost_server(silent: bool) -> None:
     model = chain_model()
     front_end, version, wires = await deployed(model, ["edge"], retry_seconds=30.0)
-    wires.broken["edge"] = ServerUnavailableError("server 'edge' cannot be reached")
+    if silent:
+        wires.open["edge"] = asyncio.Event()
+    else:
+        wires.broken["edge"] = ServerUnavailableError("server 'edge' cannot be reached")
     request = asyncio.create_task(infer(front_end, random_inputs(model)))
-    while not front_end.requests_under_way:
+    while not len(wires.inferencers["edge"].requests):
         await asyncio.sleep(0)
     components = tuple(replace(item, server="cloud") for item in version.division.components)
-    newer = replace(
-        version, version=2, division=replace(version.division, components=components), addresses={"cloud": "cloud"}
-    )
+    division = replace(version.division, components=components)
+    newer = replace(version, version=2, division=division, addresses={"cloud": "cloud"}, lost=("edge",))
     wires.inferencers["cloud"] = Inferencer("cloud", RuntimeSettings(), wires, wires)
     await wires.inferencers["cloud"].prepare(newer, no_progress)
     front_end.activate(newer)
