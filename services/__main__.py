@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from core.errors import PartitaError
+from services.runtime.event_loop import exact_event_loop
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import serve_metrics
 from services.runtime.server import Service, serving
@@ -58,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
         configure_logs(settings.log_level, settings.log_format, settings.server, settings.services)
         configure_tracing(settings.server, settings.services)
-        asyncio.run(run(settings))
+        with asyncio.Runner(loop_factory=exact_event_loop) as runner:
+            runner.run(run(settings))
     except PartitaError as error:
         sys.stderr.write(f"{error}\n")
         return 1
