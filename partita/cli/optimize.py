@@ -101,7 +101,7 @@ async def _apart(function: Callable[..., T], *arguments: Any, stopped: Event, pr
     # processes that start now have the signal blocked. (Starting the tracker would unblock it.)
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    solving = asyncio.create_task(run_in_process(function, *arguments, stopped, progress=progress))
+    solving = asyncio.create_task(run_in_process(function, *arguments, progress=progress, inherited=(stopped,)))
 
     def interrupt() -> None:
         if stopped.is_set():

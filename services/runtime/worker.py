@@ -19,20 +19,23 @@ T = TypeVar("T")
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-async def run_in_process(function: Callable[..., T], *arguments: Any, progress: Progress) -> T:
+async def run_in_process(
+    function: Callable[..., T], *arguments: Any, progress: Progress, inherited: tuple[Any, ...] = ()
+) -> T:
     """Call ``function(*arguments, progress=…)`` in a fresh process and wait for its result.
 
     Cancelling ends the process and everything it started (solvers, for example) at once.
 
     Args:
         function: a module-level function; arguments, result and errors must be picklable.
+        inherited: further arguments, small ones, that a process can be given only as it starts: events and locks.
 
     Raises:
         PartitaError: as the function raised it.
         InternalError: the function failed otherwise, or the process died.
     """
     ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=_main, args=(theirs,), daemon=True)
+    process = _SPAWN.Process(target=_main, args=(theirs, inherited), daemon=True)
     loop = asyncio.get_running_loop()
     # A thread of its own: long waits in the loop's shared few would leave none for others.
     thread = ThreadPoolExecutor(1, "worker")
@@ -74,7 +77,7 @@ def _send(connection: Connection, work: tuple[Callable[..., Any], tuple[Any, ...
         connection.send(work)
 
 
-def _main(connection: Connection) -> None:
+def _main(connection: Connection, inherited: tuple[Any, ...]) -> None:
     # A group of its own: ended as a whole, and not reached by the terminal's Ctrl-C.
     os.setsid()
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -84,7 +87,7 @@ def _main(connection: Connection) -> None:
         connection.send(("progress", (fraction, message)))
 
     try:
-        answer: tuple[str, Any] = ("result", function(*arguments, progress=progress))
+        answer: tuple[str, Any] = ("result", function(*arguments, *inherited, progress=progress))
     except PartitaError as error:
         answer = ("error", type(error)(str(error)))
     except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
