@@ -75,12 +75,17 @@ class CarryHeader(_message.Message):
     ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
     GREETING_FIELD_NUMBER: _builtins.int
+    DECOMPRESSED_BYTES_FIELD_NUMBER: _builtins.int
     tensor: _builtins.int
     """The sender's number for the tensor; it never comes back on the same stream."""
     offset: _builtins.int
     """Where the data belong in the tensor; chunks follow each other without gaps."""
     cancelled: _builtins.bool
     """The tensor will not be completed: forget what came."""
+    decompressed_bytes: _builtins.int
+    """How many bytes of the tensor the data are once decompressed; 0: they are not compressed. Compressed data are one
+    Zstandard frame of the bytes of all values in the order of their significance: first the lowest of each value.
+    """
     @_builtins.property
     def announcement(self) -> Global___TensorAnnouncement:
         """Opens the tensor; the first chunk may come with it."""
@@ -97,10 +102,11 @@ class CarryHeader(_message.Message):
         announcement: Global___TensorAnnouncement | None = ...,
         cancelled: _builtins.bool = ...,
         greeting: Global___CarryGreeting | None = ...,
+        decompressed_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "greeting", b"greeting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "cancelled", b"cancelled", "greeting", b"greeting", "offset", b"offset", "tensor", b"tensor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "cancelled", b"cancelled", "decompressed_bytes", b"decompressed_bytes", "greeting", b"greeting", "offset", b"offset", "tensor", b"tensor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,18 +3,18 @@
 A transfer over an emulated link takes round trip + bytes / throughput, as a real one would::
 
     async with shaper.round_trip("edge"):
-        reply = await stub.Transfer(shaper.paced("edge", requests, size_of), timeout=10)
+        sent = shaper.transfer("edge")
+        for message in messages:
+            await sent(len(message))
+            await call.write(message)
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 from services.runtime.settings import EmulatedLink
-
-T = TypeVar("T")
 
 MAKE_UP_SECONDS = 0.05
 """How much a transfer that fell behind its link's throughput may catch up."""
@@ -56,22 +56,20 @@ class LinkShaper:
         if link is not None:
             await self._sleep(link.rtt_seconds / 2)
 
-    async def pace(self, target: str, byte_count: int) -> None:
-        """Wait until ``byte_count`` bytes more have gone over the link.
+    def transfer(self, target: str) -> Callable[[int], Awaitable[None]]:
+        """One transfer's pace: what is returned waits until so many bytes more have gone over the link.
 
         Time on the link is reserved before the wait, so transfers side by side take turns.
         """
-        await self._pace(target, byte_count, self._clock())
-
-    async def paced(self, target: str, requests: Iterable[T], size_of: Callable[[T], int]) -> AsyncIterator[T]:
-        """Requests of a streaming call, each when its ``size_of(request)`` bytes have gone over the link."""
         ready = self._clock()
-        for request in requests:
-            # A request waits for the one before it, not for our waking up after that, so that oversleeping does
-            # not add up; a stall of the stream, on the other hand, is not made good by a burst.
-            ready = max(ready, self._clock() - MAKE_UP_SECONDS)
-            ready = await self._pace(target, size_of(request), ready)
-            yield request
+
+        async def sent(byte_count: int) -> None:
+            nonlocal ready
+            # A message waits for the one before it, not for our waking up after that, so that oversleeping does not
+            # add up; a stall of the stream, on the other hand, is not made good by a burst.
+            ready = await self._pace(target, byte_count, max(ready, self._clock() - MAKE_UP_SECONDS))
+
+        return sent
 
     async def _pace(self, target: str, byte_count: int, ready: float) -> float:
         """Send from ``ready`` on, or when the link is free; returns when that is done, on the clock."""

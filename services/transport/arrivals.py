@@ -11,6 +11,7 @@ from core.buffers import BufferPool, as_tensor
 from core.deployment import RequestKey
 from core.errors import InternalError, InvalidArgumentError, PartitaError, ServerUnavailableError
 from core.tensors import Array, TensorSpec
+from inferencer.compression import decompress
 from partita.v1 import tensor_transport_pb2
 from services.runtime.streams import ChunkSequence, to_spec
 from services.transport.frames import Frame
@@ -60,11 +61,17 @@ class _Arriving(ChunkSequence):
         self.key = key
         self.spec = spec
         self.memory = intake.buffers.take(spec.byte_count)
+        self._item_bytes = np.dtype(spec.dtype).itemsize
 
-    def put(self, offset: int, data: memoryview) -> None:
-        """Take the next chunk; raises as ``ChunkSequence.advance`` does."""
-        self.advance(offset, data.nbytes)
-        self.memory[offset : offset + data.nbytes] = np.frombuffer(data, np.uint8)
+    def put(self, offset: int, data: memoryview, decompressed_bytes: int) -> None:
+        """Take the next chunk; raises as ``ChunkSequence.advance`` and, where it is compressed, ``decompress`` do."""
+        byte_count = decompressed_bytes or data.nbytes
+        self.advance(offset, byte_count)
+        place = self.memory[offset : offset + byte_count]
+        if decompressed_bytes:
+            decompress(data, place, self._item_bytes)
+        else:
+            place[:] = np.frombuffer(data, np.uint8)
 
 
 class Arrivals:
@@ -126,7 +133,7 @@ class Arrivals:
             arriving = self._arriving.get(number)
             # The rest of a tensor that was refused may still be on the way.
             if arriving is not None:
-                arriving.put(frame.header.offset, frame.data)
+                arriving.put(frame.header.offset, frame.data, frame.header.decompressed_bytes)
                 if arriving.complete:
                     del self._arriving[number]
                     array = as_tensor(arriving.memory, arriving.spec)

@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import grpc
 
 from core.errors import ERROR_TYPES, InternalError, PartitaError, ServerUnavailableError
+from inferencer.compression import BLOCK_BYTES, compress
 from partita.v1 import tensor_transport_pb2
 from services.runtime.channels import TRANSPORT_OPTIONS
 from services.runtime.errors import typed_errors
@@ -18,7 +19,7 @@ from services.transport.frames import Frame, to_bytes
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES = 2**19
+CHUNK_BYTES = BLOCK_BYTES
 """Bytes of one chunk: on slow links a tensor waits for no more than one chunk of each other."""
 
 NO_DATA = memoryview(b"")
@@ -33,10 +34,17 @@ class SegmentRefusedError(Exception):
 class _Outgoing:
     """A tensor on its way: what is left of it."""
 
-    def __init__(self, number: int, announcement: tensor_transport_pb2.TensorAnnouncement, data: memoryview) -> None:
+    def __init__(
+        self,
+        number: int,
+        announcement: tensor_transport_pb2.TensorAnnouncement,
+        data: memoryview,
+        compressed_items: int,
+    ) -> None:
         self.number = number
         self._announcement: tensor_transport_pb2.TensorAnnouncement | None = announcement
         self._data = data
+        self._compressed_items = compressed_items
         self._offset = 0
 
     @property
@@ -49,7 +57,7 @@ class _Outgoing:
         """Whether nothing is left to send."""
         return self.begun and self._offset >= self._data.nbytes
 
-    def next_frame(self) -> Frame:
+    async def next_frame(self) -> Frame:
         """What comes next: the announcement with the first chunk, then chunk after chunk."""
         header = tensor_transport_pb2.CarryHeader(
             tensor=self.number, offset=self._offset, announcement=self._announcement
@@ -57,6 +65,10 @@ class _Outgoing:
         self._announcement = None
         data = self._data[self._offset : self._offset + CHUNK_BYTES]
         self._offset += data.nbytes
+        if self._compressed_items and data.nbytes:
+            smaller = await asyncio.to_thread(compress, data, self._compressed_items)
+            if smaller is not None:
+                header.decompressed_bytes, data = data.nbytes, memoryview(smaller)
         return Frame(header, data)
 
 
@@ -104,6 +116,7 @@ class Connection:
         announcement: tensor_transport_pb2.TensorAnnouncement,
         data: memoryview = NO_DATA,
         unsent: Callable[[], None] | None = None,
+        compressed_items: int = 0,
     ) -> None:
         """Send a tensor; returns when the receiver has taken it. Cancelled, the receiver is told to forget it.
 
@@ -111,6 +124,7 @@ class Connection:
             announcement: what it is.
             data: its bytes, none where they lie in shared memory.
             unsent: called where not even the announcement went out.
+            compressed_items: size of a value of a tensor that is to be compressed; 0: it is not.
 
         Raises:
             PartitaError: as which the receiver refused it.
@@ -119,7 +133,7 @@ class Connection:
         """
         if self.broken is not None:
             raise self.broken
-        outgoing = _Outgoing(next(self._numbers), announcement, data)
+        outgoing = _Outgoing(next(self._numbers), announcement, data, compressed_items)
         answer = self._answers[outgoing.number] = asyncio.get_running_loop().create_future()
         self._outgoing.append(outgoing)
         self._waiting.set()
@@ -180,12 +194,10 @@ class Connection:
         try:
             while True:
                 await self._waiting.wait()
-                if self._shaper.shapes(self._server):
-                    async for frame in self._shaper.paced(self._server, self._frames(), lambda one: one.data.nbytes):
-                        await call.write(frame)
-                else:
-                    for frame in self._frames():
-                        await call.write(frame)
+                sent = self._shaper.transfer(self._server)
+                async for frame in self._frames():
+                    await sent(frame.data.nbytes)
+                    await call.write(frame)
                 self._waiting.clear()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The call has ended: its reader says why.
@@ -194,16 +206,19 @@ class Connection:
             logger.exception("sending tensors to %s failed", self._peer)
             call.cancel()
 
-    def _frames(self) -> Iterator[Frame]:
+    async def _frames(self) -> AsyncIterator[Frame]:
         """What is to be sent: one chunk of each tensor in turn, until nothing is left."""
         while self._control or self._outgoing:
             if self._control:
                 yield self._control.popleft()
                 continue
-            outgoing = self._outgoing.popleft()
-            frame = outgoing.next_frame()
-            if not outgoing.finished:
-                self._outgoing.append(outgoing)
+            outgoing = self._outgoing[0]
+            frame = await outgoing.next_frame()
+            with suppress(ValueError):
+                # It may have been cancelled meanwhile.
+                self._outgoing.remove(outgoing)
+                if not outgoing.finished:
+                    self._outgoing.append(outgoing)
             yield frame
 
     def _take(self, response: tensor_transport_pb2.CarryResponse) -> None:

@@ -95,24 +95,37 @@ class TensorSender:
         peers, self._peers = self._peers, {}
         await asyncio.gather(*(peer.close() for peer in peers.values()))
 
-    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+    async def to_inferencer(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool = False
+    ) -> None:
         """Send a tensor to a server's Inferencer; returns when it has taken it.
+
+        Args:
+            compress: without loss, for a slow link; it then always goes in chunks.
 
         Raises:
             ServerUnavailableError: the server cannot be reached, or the connection broke.
         """
-        await self._send(server, address, tensor_transport_pb2.DESTINATION_INFERENCER, key, name, array)
+        await self._send(server, address, tensor_transport_pb2.DESTINATION_INFERENCER, key, name, array, compress)
 
-    async def to_front_end(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+    async def to_front_end(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool = False
+    ) -> None:
         """Send a model output to the device's FrontEnd; returns when it has taken it.
+
+        Args:
+            compress: see ``to_inferencer``.
 
         Raises:
             ServerUnavailableError: the device cannot be reached, or the connection broke.
         """
-        await self._send(server, address, tensor_transport_pb2.DESTINATION_FRONT_END, key, name, array)
+        await self._send(server, address, tensor_transport_pb2.DESTINATION_FRONT_END, key, name, array, compress)
 
-    async def to_monitor(self, server: str, address: str, array: Array) -> None:
+    async def to_monitor(self, server: str, address: str, array: Array, compress: bool = False) -> None:
         """Send a tensor to a server's ServerMonitor, as it would go to its Inferencer; returns when it has arrived.
+
+        Args:
+            compress: see ``to_inferencer``.
 
         Raises:
             ServerUnavailableError: the server cannot be reached, or the connection broke.
@@ -120,7 +133,7 @@ class TensorSender:
         """
         destination = tensor_transport_pb2.DESTINATION_SERVER_MONITOR
         key = RequestKey("", 0, "")
-        await self._send(server, address, destination, key, "probe", array, PROBE_TIMEOUT_SECONDS)
+        await self._send(server, address, destination, key, "probe", array, compress, PROBE_TIMEOUT_SECONDS)
 
     async def _send(
         self,
@@ -130,6 +143,7 @@ class TensorSender:
         key: RequestKey,
         name: str,
         array: Array,
+        compress: bool,
         timeout_seconds: float = TRANSFER_TIMEOUT_SECONDS,
     ) -> None:
         try:
@@ -137,7 +151,8 @@ class TensorSender:
                 peer = self._peer(server, address)
                 # Others may be waiting for it too.
                 welcome = await asyncio.shield(peer.connection.welcome)
-                receiver = receiver_in_this_process(welcome.receiver) if self._nearest >= Way.SAME_PROCESS else None
+                nearest = Way.STREAM if compress else self._nearest
+                receiver = receiver_in_this_process(welcome.receiver) if nearest >= Way.SAME_PROCESS else None
                 if receiver is not None:
                     async with self._shaper.round_trip(server):
                         await self._pace(server, array.nbytes)
@@ -151,7 +166,11 @@ class TensorSender:
                     tensor=from_spec(spec_of(name, array)),
                 )
                 async with peer.budget.hold(array.nbytes), self._shaper.round_trip(server):
-                    await self._carry(peer, server, announcement, raw_bytes(array))
+                    data = raw_bytes(array)
+                    if compress:
+                        await peer.connection.send(announcement, data, compressed_items=array.itemsize)
+                    else:
+                        await self._carry(peer, server, announcement, data)
                 SENT_BYTES.labels(server).inc(array.nbytes)
         except ServerUnavailableError as error:
             if repr(server) in str(error):
@@ -208,6 +227,6 @@ class TensorSender:
         """Wait as long as the bytes take on an emulated link, in turns with others as chunk after chunk would."""
         if not self._shaper.shapes(server):
             return
-        sizes = (min(CHUNK_BYTES, byte_count - start) for start in range(0, byte_count, CHUNK_BYTES))
-        async for _ in self._shaper.paced(server, sizes, int):
-            pass
+        sent = self._shaper.transfer(server)
+        for start in range(0, byte_count, CHUNK_BYTES):
+            await sent(min(CHUNK_BYTES, byte_count - start))

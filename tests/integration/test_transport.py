@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import numpy as np
 import pytest
+import zstandard
 from prometheus_client import REGISTRY
 
 from core.deployment import RequestKey
-from core.errors import InternalError, InvalidTensorError, ServerUnavailableError
+from core.errors import CorruptDataError, InternalError, InvalidTensorError, ServerUnavailableError, TooLargeError
 from core.tensors import Array, TensorSpec
 from partita.v1.tensor_transport_pb2 import (
     DESTINATION_INFERENCER,
@@ -121,6 +122,59 @@ async def test_arrays_arrive_as_they_are(far: Far, way: Way) -> None:
                 assert (found.dtype, found.shape) == (array.dtype, array.shape)
                 assert np.array_equal(found, array)
                 assert (found is array) == (way is Way.SAME_PROCESS)
+
+
+@pytest.mark.parametrize("way", Way)
+async def test_compressed_arrays_arrive_as_they_are(far: Far, way: Way) -> None:
+    arrays = ARRAYS | {"sparse": np.maximum(0, ARRAYS["several chunks"]).astype(np.float32)}
+    key = RequestKey("app", 1, "r")
+    async with outlet(way) as sender:
+        await asyncio.gather(
+            *(sender.to_inferencer("far", far.address, key, name, array, True) for name, array in arrays.items())
+        )
+    for name, array in arrays.items():
+        assert far.taken[name].dtype == array.dtype
+        np.testing.assert_array_equal(far.taken[name], array)
+
+
+async def test_a_link_is_kept_busy_only_for_what_is_left(far: Far) -> None:
+    # Two seconds' worth of zeros, of which next to nothing is left.
+    async with outlet(Way.SAME_PROCESS, EmulatedLink("far", 2e6, 0.0)) as sender, asyncio.timeout(1.9):
+        await sender.to_inferencer(
+            "far", far.address, RequestKey("app", 1, "r"), "zeros", np.zeros(10**6, np.float32), True
+        )
+    assert far.taken["zeros"].nbytes == 4 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("decompressed_bytes", "data", "error"),
+    [
+        pytest.param(4000, b"nothing of the kind", CorruptDataError, id="corrupt"),
+        pytest.param(4000, zstandard.compress(bytes(2**30)), CorruptDataError, id="a bomb"),
+        pytest.param(2**30, zstandard.compress(bytes(2**30)), TooLargeError, id="more than announced"),
+    ],
+)
+async def test_compressed_data_that_are_not_as_announced_refuse_only_their_tensor(
+    far: Far, decompressed_bytes: int, data: bytes, error: type[Exception]
+) -> None:
+    announcement = TensorAnnouncement(
+        destination=DESTINATION_INFERENCER, tensor=Spec(name="one", dtype="float32", shape=[1000])
+    )
+    first = CarryHeader(tensor=1, announcement=announcement, decompressed_bytes=decompressed_bytes)
+    announcement.tensor.name = "two"
+    second = CarryHeader(tensor=2, announcement=announcement)
+    async with Channels() as channels:
+        call = TensorTransportStub(channels.to(far.address)).Carry(timeout=30)
+        await call.write(CarryRequest(header=CarryHeader(greeting=CarryGreeting())))
+        await call.read()
+        await call.write(CarryRequest(header=first, data=data))
+        answer = await call.read()
+        assert (answer.tensor, answer.error) == (1, error.__name__)
+        await call.write(CarryRequest(header=second, data=bytes(4000)))
+        answer = await call.read()
+        assert (answer.tensor, answer.error) == (2, "")
+        call.cancel()
+    assert list(far.taken) == ["two"]
 
 
 async def test_bytes_that_another_process_took_are_counted(far: Far) -> None:
