@@ -11,12 +11,11 @@ possible (``run_clock``). So the profiler says how a part's time divides among i
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from core.graph import ModelGraph, Tensor
@@ -24,9 +23,9 @@ from core.problem import BorderTime, LayerTime
 from core.profiles import RuntimeSettings
 from core.progress import Progress, no_progress
 from core.tensors import Array
-from inferencer.session import open_session, run_clock, session_options
 from model_divider.cutting import Cut
 from profilers.node_times import lower_quartile
+from profilers.served_runs import ServedModel
 
 _SPLITS, _PARTS = 4, 10
 """How often the model is cut, and into how many parts."""
@@ -34,8 +33,6 @@ _ROUNDS = (4, 7)
 """Fewest and most runs of each part, in turns with the whole model."""
 _SECONDS = 2.0
 """How long the runs of one split go on between these bounds."""
-_PAUSE_SECONDS = 0.01
-"""Before each run, as a server pauses between components: the first of its work is slower than if it had gone on."""
 _CERTAIN_SECONDS, _CERTAIN_SHARE = 20e-6, 0.04
 """How exactly the time of a part is known: to so many seconds and such a share of it."""
 _USUAL = np.array([3e-4, 5e-4, 5e-4, 5e-4])
@@ -110,7 +107,7 @@ def time_borders(
     order = [name for name in graph.topological_order if name in graph.by_name]
     dice = random.Random(seed)  # noqa: S311 - no secret
     samples: list[tuple[list[float], list[float], float]] = []
-    whole = open_session(model.SerializeToString(), runtime, session_options(runtime))
+    whole = ServedModel(model.SerializeToString(), runtime)
     expected = sum(times[name].seconds for name in order)
     for split in range(_SPLITS if len(order) > 1 else 0):
         progress(split / _SPLITS, f"timing parts of the model, cut at random ({split + 1} of {_SPLITS})")
@@ -189,36 +186,21 @@ def fit(
 
 
 def _time_parts(
-    cut: Cut, count: int, whole: ort.InferenceSession, runtime: RuntimeSettings, inputs: Mapping[str, Array]
+    cut: Cut, count: int, whole: ServedModel, runtime: RuntimeSettings, inputs: Mapping[str, Array]
 ) -> tuple[list[float], float]:
     """Lower quartiles of the seconds of each part and of the whole model, run in turns."""
-    sessions = [
-        open_session(cut.extract(index).SerializeToString(), runtime, session_options(runtime))
-        for index in range(count)
-    ]
+    parts = [ServedModel(cut.extract(index).SerializeToString(), runtime) for index in range(count)]
     taken: list[list[float]] = [[] for _ in range(count + 1)]
     begin = time.perf_counter()
     least, most = _ROUNDS
     for round_ in range(most + 1):
         if round_ > least and time.perf_counter() - begin > _SECONDS:
             break
-        for index, seconds in enumerate(_run_once([*sessions, whole], run_clock(runtime), inputs)):
+        values = dict(inputs)
+        for index, part in enumerate([*parts, whole]):
+            seconds, outputs = part.run(values)
+            values |= outputs
             if round_:  # the first one warms up
                 taken[index].append(seconds)
-    *parts, all_at_once = map(lower_quartile, taken)
-    return parts, all_at_once
-
-
-def _run_once(
-    sessions: Sequence[ort.InferenceSession], clock: Callable[[], float], inputs: Mapping[str, Array]
-) -> Iterator[float]:
-    values = dict(inputs)
-    for session in sessions:
-        # Copies, as if they had just arrived.
-        read = {value.name: values[value.name].copy() for value in session.get_inputs()}
-        names = [value.name for value in session.get_outputs()]
-        time.sleep(_PAUSE_SECONDS)
-        start = clock()
-        outputs = session.run(names, read)
-        yield clock() - start
-        values.update(zip(names, outputs, strict=True))
+    *alone, together = map(lower_quartile, taken)
+    return alone, together

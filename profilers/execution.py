@@ -12,7 +12,6 @@ from core.problem import BorderTime, LayerTime
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
 from core.progress import Progress, no_progress, part
 from core.tensors import Array
-from inferencer.session import open_session, run_clock, session_options
 from model_divider.quantize import quantize
 from model_divider.silu import fuse_silu
 from model_divider.wire import add_wire_layers, is_wire_layer
@@ -22,6 +21,7 @@ from profilers.labels import labelled
 from profilers.layer_by_layer import rescale, time_layers
 from profilers.node_times import time_nodes
 from profilers.random_inputs import random_inputs
+from profilers.served_runs import ServedModel
 from profilers.wire_layers import wired_tensors, without_wire_layers
 
 _RUNS = (3, 40)
@@ -166,16 +166,13 @@ def _runs(seconds: float) -> int:
 
 def _time_whole(models: Sequence[bytes], runtime: RuntimeSettings, inputs: Mapping[str, Array]) -> list[float]:
     """Return the median seconds of a run of each model, taken in turns, so that a busy moment meets all alike."""
-    sessions = [open_session(model, runtime, session_options(runtime)) for model in models]
-    for session in sessions:
-        session.run(None, dict(inputs))
-    times: list[list[float]] = [[] for _ in sessions]
-    clock = run_clock(runtime)
+    served = [ServedModel(model, runtime) for model in models]
+    for one in served:
+        one.run(inputs)
+    times: list[list[float]] = [[] for _ in served]
     begin = time.perf_counter()
     least, most = _RUNS
     while len(times[0]) < least or (len(times[0]) < most and time.perf_counter() - begin < _SECONDS):
-        for session, taken in zip(sessions, times, strict=True):
-            start = clock()
-            session.run(None, dict(inputs))
-            taken.append(clock() - start)
+        for one, taken in zip(served, times, strict=True):
+            taken.append(one.run(inputs)[0])
     return [statistics.median(taken) for taken in times]
