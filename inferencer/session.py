@@ -87,7 +87,10 @@ class Session:
         self._buffers = BufferPool(IDLE_LIMIT_BYTES)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the model once; a slow-down above 1 waits for the remaining time of the run's own work.
+        """Run the model once.
+
+        With a slow-down above 1 it takes this many times the run's own work: what other programs took from it meanwhile
+        counts as waited for.
 
         Args:
             inputs: input name → array of the model's dtype and shape.
@@ -95,10 +98,11 @@ class Session:
         Returns:
             Output name → array.
         """
-        start = self._clock()
+        begin, start = time.perf_counter(), self._clock()
         outputs = self._run(inputs)
         if self._slowdown > 1:
-            time.sleep((self._clock() - start) * (self._slowdown - 1))
+            seconds = (self._clock() - start) * self._slowdown
+            time.sleep(max(0.0, begin + seconds - time.perf_counter()))
         return outputs
 
     def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
