@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.deployment import RequestKey
-from core.errors import FailedPreconditionError, InvalidArgumentError, ServerUnavailableError
+from core.errors import FailedPreconditionError, InvalidArgumentError
 from core.profiles import MeasuredLink
 from core.progress import no_progress
 from core.version import partita_version
@@ -108,11 +108,10 @@ async def test_a_target_that_cannot_be_reached_is_left_out(registry: str, stack:
     assert any("gone" in step for step in steps)
 
 
-async def test_no_target_that_can_be_reached_is_an_error_that_names_them(registry: str, stack: AsyncExitStack) -> None:
+async def test_without_any_target_that_can_be_reached_there_are_no_links(registry: str, stack: AsyncExitStack) -> None:
     _, client = await monitor(stack, registry, "edge")
     assert await client.measure_links({}, no_progress) == []
-    with pytest.raises(ServerUnavailableError, match=rf"gone at {NOWHERE}.*lost at {NOWHERE}"):
-        await client.measure_links({"gone": NOWHERE, "lost": NOWHERE}, no_progress)
+    assert await client.measure_links({"gone": NOWHERE, "lost": NOWHERE}, no_progress) == []
 
 
 async def test_a_cancelled_measurement_makes_room_for_the_next(registry: str, stack: AsyncExitStack) -> None:
@@ -137,8 +136,7 @@ async def test_a_link_that_is_far_too_slow_is_unreachable(
     monkeypatch.setattr("services.transport.sender.PROBE_TIMEOUT_SECONDS", 1.0)
     _, client = await monitor(stack, registry, "edge", (EmulatedLink("far", 1e3, 0.0),))
     far, _ = await monitor(stack, registry, "far")
-    with pytest.raises(ServerUnavailableError, match="did not answer in time"):
-        await client.measure_links({"far": far}, no_progress)
+    assert await client.measure_links({"far": far}, no_progress) == []
 
 
 async def test_a_probe_is_taken_as_a_tensor_is(registry: str, stack: AsyncExitStack) -> None:

@@ -17,7 +17,12 @@ def _group() -> None:
 
 def require_writable(picture: Path) -> None:
     """Find out before an hour of measuring, not after it, that the picture cannot be drawn."""
-    if find_spec("matplotlib") is None:
-        raise InvalidArgumentError("--picture needs matplotlib; install it with `pip install 'partita[pictures]'`")
+    require_matplotlib("--picture needs")
     if not picture.parent.is_dir():
         raise InvalidArgumentError(f"--picture {picture}: there is no directory {picture.parent}")
+
+
+def require_matplotlib(what: str) -> None:
+    """Find out in time that nothing can be drawn; ``what`` begins the message."""
+    if find_spec("matplotlib") is None:
+        raise InvalidArgumentError(f"{what} matplotlib; install it with `pip install 'partita[pictures]'`")

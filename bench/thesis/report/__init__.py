@@ -1,0 +1,1 @@
+"""The report: a section for each of the thesis's experiments, as Markdown, HTML, CSV tables and PNG figures."""

@@ -1,0 +1,154 @@
+"""Thesis 6.4: latency and energy against the device alone."""
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from matplotlib.figure import Figure
+
+from bench.thesis.plans import PlannedCase
+from bench.thesis.report.drawing import FAINT, SETS, finish, new_figure
+from bench.thesis.report.plan_rows import DistinctPlan, distinct
+from bench.thesis.report.section import Picture, Section, ThesisFigure
+from bench.thesis.report.table import Column, Row, Table, percent
+from bench.thesis.results import ModelResults, Results
+from partita import units
+
+_STYLES = (":", "--", "-")
+
+
+def section(results: Results) -> Section:
+    """Section 6.4."""
+    plans = distinct(results.models)
+    return Section(
+        "6.4 Latency and energy against the device alone",
+        "Shares of what the float model takes on the device alone, which answered every other request. Energies are "
+        "the "
+        "declared watts of table 6.5 times seconds of computing and sending: predicted ones, and those that were "
+        "measured request by request. No meter read them. The device's energy is what its battery gives; the energy of "
+        "all counts the others too.",
+        [Table("savings", _COLUMNS, [plan_row(plan) for plan in plans])],
+        [
+            Picture(
+                f"savings-{model.name}", f"{model.name}: latency and energy against the device alone", _drawer(model)
+            )
+            for model in results.models
+        ],
+        [ThesisFigure("latency against the device alone"), ThesisFigure("energy against the device alone")],
+        findings(results),
+    )
+
+
+_COLUMNS = [
+    Column("model", "model", right=False),
+    Column("servers", "servers", right=False),
+    Column("asked", "asked", right=False),
+    Column("measured_latency", "latency, measured", percent),
+    Column("predicted_latency", "predicted", percent),
+    Column("measured_energy", "energy of all, measured", percent),
+    Column("predicted_energy", "predicted", percent),
+    Column("measured_device_energy", "device's energy, measured", percent),
+    Column("predicted_device_energy", "predicted", percent),
+    Column("joules", "energy of all", units.joules),
+    Column("noise", "noise, measured", "{:.3g}".format),
+    Column("predicted_noise", "predicted", "{:.3g}".format),
+]
+
+
+def plan_row(plan: DistinctPlan) -> Row:
+    """One plan against the device alone."""
+    base, case, measured = plan.model.baseline, plan.case, plan.measured
+    assert base.predicted is not None
+    assert case.predicted is not None
+    joules = statistics.median(one.joules for one in measured.energies)
+    device = statistics.median(one.device_joules for one in measured.energies)
+    of_base = statistics.median(one.joules for one in measured.baseline_energies)
+    return {
+        "model": plan.model.name,
+        "servers": case.servers,
+        "asked": plan.asked,
+        "measured_latency": latency_share(plan),
+        "predicted_latency": case.predicted.latency_seconds / base.predicted.latency_seconds,
+        "measured_energy": joules / of_base,
+        "predicted_energy": case.predicted.energy_joules / base.predicted.energy_joules,
+        "measured_device_energy": device / of_base,
+        "predicted_device_energy": case.predicted.device_energy_joules / base.predicted.energy_joules,
+        "joules": joules,
+        "device_joules": device,
+        "noise": measured.noise,
+        "predicted_noise": case.predicted.noise,
+    }
+
+
+def latency_share(plan: DistinctPlan) -> float:
+    """Measured latency as a share of the device's alone, meanwhile."""
+    return statistics.median(plan.measured.seconds) / statistics.median(plan.measured.baseline_seconds)
+
+
+def findings(results: Results) -> list[str]:
+    """What agrees, what does not and why."""
+    words = []
+    for model in results.models:
+        rows = [plan_row(plan) for plan in distinct([model])]
+        fastest, thriftiest = (min(rows, key=lambda row: row[key]) for key in ("measured_latency", "measured_energy"))
+        words.append(
+            f"{model.name}: the fastest plan ({fastest['servers']}; {fastest['asked']}) takes "
+            f"{percent(fastest['measured_latency'])} of the device's latency, predicted "
+            f"{percent(fastest['predicted_latency'])}; the thriftiest ({thriftiest['servers']}; {thriftiest['asked']}) "
+            f"{percent(thriftiest['measured_energy'])} of its energy, predicted "
+            f"{percent(thriftiest['predicted_energy'])}."
+        )
+        whole = [row for row in rows if row["measured_energy"] > 1]
+        if whole:
+            words.append(
+                f"{len(whole)} of {len(rows)} plans need more energy in all than the device alone: they are fast at "
+                "its cost."
+            )
+        three = [row["measured_latency"] for row in rows if row["servers"] == "device+edge+cloud"]
+        two = [row["measured_latency"] for row in rows if row["servers"] == "device+edge"]
+        if three and two:
+            gain = min(two) - min(three)
+            words.append(
+                f"The cloud brings the fastest plan another {percent(gain)} of the device's latency."
+                if gain > 0.02
+                else "The cloud hardly makes the fastest plan faster: what it computes sooner, its distance costs."
+            )
+    words.append(
+        "The thesis's own percentages are not at hand; what must agree is the direction: more servers and more int8 "
+        "never "
+        "make a plan worse by its own measure, and energy weighs against the cloud, whose watts are twelve times the "
+        "device's."
+    )
+    return words
+
+
+def _drawer(model: ModelResults) -> Callable[[], Figure]:
+    return lambda: draw(model)
+
+
+def draw(model: ModelResults) -> Figure:
+    """Shares by limit on noise: measured as points, predicted as lines."""
+    figure = new_figure(10.0, 4.0)
+    rows = {plan.case.signature: plan_row(plan) for plan in distinct([model])}
+    panels = (("latency", "latency"), ("energy", "energy of all servers"), ("device_energy", "the device's energy"))
+    weights = sorted({case.latency_weight for case in model.cases})
+    for axes, (key, title) in zip(figure.subplots(1, 3), panels, strict=True):
+        for servers, color in SETS.items():
+            for number, weight in enumerate(weights):
+                cases = _of(model, servers, weight)
+                levels = [case.noise_level for case in cases]
+                found = [rows[case.signature] for case in cases]
+                style = {"color": color, "linestyle": _STYLES[number % 3]}
+                axes.plot(levels, [100 * row[f"predicted_{key}"] for row in found], linewidth=1, **style)
+                label = f"{servers}, ω {weight:g}" if key == "latency" else None
+                axes.plot(levels, [100 * row[f"measured_{key}"] for row in found], "osD"[number % 3], color=color,
+                          label=label, markersize=4 + 2 * (len(weights) - number), fillstyle="none")  # fmt: skip
+        axes.axhline(100.0, color=FAINT, zorder=0)
+        axes.set_ylim(bottom=0)
+        finish(axes, title, "noise limit η", "% of the device alone", legend=False)
+    figure.suptitle(f"{model.name}; points: measured, lines: predicted", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+def _of(model: ModelResults, servers: str, weight: float) -> Sequence[PlannedCase]:
+    return [case for case in model.of(servers) if case.latency_weight == weight and case.signature in model.measured]
