@@ -26,6 +26,7 @@ from core.tensors import check_inputs
 from deployer.planning import PlanWishes, build_problem, choose_servers
 from deployer.ports import Admission, ModelDivider, ModelPool, Nodes, Optimizer, Registry
 from deployer.profiling import Profiles, Profiling
+from deployer.reach import within_reach
 from deployer.records import DeploymentRecord, ModelRecord, PlanRecord, Records
 from deployer.replacement import Replacement
 from deployer.retirement import Retirement
@@ -135,9 +136,9 @@ class Deployer:
             InvalidArgumentError: a wish does not fit model or servers.
         """
         record = self.records.model(model)
-        problem, settings = await self._problem(record, wishes, part(progress, 0.0, 0.5))
+        problem, settings, notes = await self._problem(record, wishes, part(progress, 0.0, 0.5))
         solved = await self._optimizer.optimize(problem, wishes.options, part(progress, 0.5, 0.5))
-        plan = replace(solved, id=uuid.uuid4().hex[:12])
+        plan = replace(solved, id=uuid.uuid4().hex[:12], notes=(*solved.notes, *notes))
         self.records.keep_plan(PlanRecord(plan, problem, record, settings))
         return plan
 
@@ -148,16 +149,19 @@ class Deployer:
             NotFoundError: no such model or server.
             InvalidArgumentError: a wish does not fit model or servers, or fewer than 2 points are asked for.
         """
-        problem, _ = await self._problem(self.records.model(model), wishes, part(progress, 0.0, 0.5))
+        problem, _, _ = await self._problem(self.records.model(model), wishes, part(progress, 0.0, 0.5))
         return await self._optimizer.optimize_front(problem, most_points, wishes.options, part(progress, 0.5, 0.5))
 
     async def _problem(
         self, model: ModelRecord, wishes: PlanWishes, progress: Progress
-    ) -> tuple[Problem, ModelProfilerSettings]:
-        """What is to be solved, and the settings of the profile it is made of; what is missing is measured."""
+    ) -> tuple[Problem, ModelProfilerSettings, tuple[str, ...]]:
+        """What is to be solved, the settings of the profile it is made of, and what is to be said of it.
+
+        What is missing is measured.
+        """
         servers = choose_servers(await self._registry.list_servers(), wishes.device, wishes.servers)
-        profiles = await self._profiles(model, wishes.settings, servers, progress)
-        return build_problem(profiles, wishes), profiles.model.settings
+        profiles, notes = within_reach(await self._profiles(model, wishes.settings, servers, progress))
+        return build_problem(profiles, wishes), profiles.model.settings, notes
 
     async def deploy(self, plan_id: str, name: str, progress: Progress) -> DeploymentRecord:
         """Make a plan ready everywhere, then the current version; until then the old one answers.

@@ -90,6 +90,7 @@ class FakeCluster:
         failing: server → the error its calls raise.
         busiest: the most execution profiles that ran at once.
         energies: server → what its meters say of a run.
+        unlinked: pairs of servers, from the first of which the second cannot be reached.
     """
 
     servers: Sequence[ServerRecord]
@@ -100,6 +101,7 @@ class FakeCluster:
     failing: dict[str, PartitaError] = field(default_factory=dict)
     busiest: int = 0
     energies: dict[str, RunEnergy] = field(default_factory=dict)
+    unlinked: set[tuple[str, str]] = field(default_factory=set)
     _running: int = 0
 
     @property
@@ -186,10 +188,11 @@ class FakeNode:
         return ExecutionProfile(profile.model, self.server, times, 2.0, None, 2.0, energy=energy)
 
     async def measure_links(self, targets: Mapping[str, str], progress: Progress) -> Sequence[MeasuredLink]:
-        """A megabyte a second to everybody."""
+        """A megabyte a second to everybody who can be reached."""
         await self._called("measure_links")
         progress(1.0, "measured")
-        return [MeasuredLink(self.server, target, 1e6, 0.01) for target in targets]
+        reached = [target for target in targets if (self.server, target) not in self.cluster.unlinked]
+        return [MeasuredLink(self.server, target, 1e6, 0.01) for target in reached]
 
     async def prepare(self, version: DeploymentVersion, progress: Progress) -> None:
         """Load."""
