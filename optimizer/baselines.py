@@ -7,8 +7,9 @@ For the goal ``latency`` cuts are promising by their summed latency, and int8 la
 the end is the goal.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,7 +23,7 @@ from optimizer.clock import never
 from optimizer.cuts import CutCosts, Cuts
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, Weights, caps, memory_of, value_of
 from optimizer.noise import TOLERANCE
-from optimizer.quantized_sets import QuantizedSets
+from optimizer.quantized_sets import Fixed, QuantizedSets
 from optimizer.solution import Solution
 
 REFINED_CUTS = 8
@@ -53,39 +54,66 @@ class SimplePlan:
         return candidate(self.problem, self.solution)
 
 
-def simple_plans(
-    problem: Problem,
-    goal: Weights,
-    quantized: frozenset[str],
-    judge: Callable[[Solution], float] | None = None,
-    stop: Callable[[], bool] = never,
-) -> dict[str, SimplePlan | None]:
-    """The best ``device_only``, ``best_single_server`` and ``best_single_cut``; ``None`` where none is feasible.
+class SimplePlans:
+    """The simple plans of one problem."""
 
-    Args:
-        goal: what chooses int8 layers, and ranks cuts.
-        quantized: the int8 layers of the plan to compare with.
-        judge: what ranks plans in the end; ``None`` stands for the goal.
-        stop: asked now and then whether the cuts tried so far are enough; those that begin on the device are tried
-            in any case.
-    """
-    sets = QuantizedSets(problem, quantized)
-    ranked = judge or (lambda solution: value_of(goal, solution.prediction))
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._sets = QuantizedSets(problem)
+        placements = single_server_placements(problem).items()
+        self._alone = {f"all on {server}": Fixed(problem, placement) for server, placement in placements}
 
-    def feasible(placements: Mapping[str, Mapping[str, str]]) -> list[SimplePlan]:
-        found = ((summary, sets.best(placement, goal)) for summary, placement in placements.items())
-        return [SimplePlan(problem, summary, solution) for summary, solution in found if solution is not None]
+    def starts(self) -> list[Solution]:
+        """Plans to begin from, which a stopped solve can fall back on: of single servers, or else of single cuts."""
+        goals: Sequence[Weights] = [{LATENCY: 1.0}, {ENERGY: 1.0}]
+        if not self._problem.model.quantizable:
+            goals = goals[:1]
+        alone = [plan.solution for goal in goals for plan in self._feasible(self._alone, goal, frozenset())]
+        if alone:
+            return alone
+        found = [self.best(goal, self._sets.largest)["best_single_cut"] for goal in goals]
+        return [plan.solution for plan in found if plan is not None]
 
-    def best(plans: Iterable[SimplePlan]) -> SimplePlan | None:
-        return min(plans, key=lambda one: ranked(one.solution), default=None)
+    def best(
+        self,
+        goal: Weights,
+        quantized: frozenset[str],
+        judge: Callable[[Solution], float] | None = None,
+        stop: Callable[[], bool] = never,
+    ) -> dict[str, SimplePlan | None]:
+        """The best ``device_only``, ``best_single_server`` and ``best_single_cut``; ``None`` where none is feasible.
 
-    alone = {f"all on {server}": placement for server, placement in single_server_placements(problem).items()}
-    single = feasible(alone)
-    return {
-        "device_only": best(one for one in single if one.summary == f"all on {problem.device}"),
-        "best_single_server": best(single),
-        "best_single_cut": best(feasible(_best_cuts(problem, goal, quantized, stop))),
-    }
+        Args:
+            goal: what chooses int8 layers, and ranks cuts.
+            quantized: the int8 layers of the plan to compare with.
+            judge: what ranks plans in the end; ``None`` stands for the goal.
+            stop: asked now and then whether the cuts tried so far are enough; those that begin on the device are tried
+                in any case.
+        """
+        ranked = judge or (lambda solution: value_of(goal, solution.prediction))
+
+        def best(plans: Iterable[SimplePlan]) -> SimplePlan | None:
+            return min(plans, key=lambda one: ranked(one.solution), default=None)
+
+        single = list(self._feasible(self._alone, goal, quantized))
+        placements = _best_cuts(self._problem, goal, quantized, stop)
+        cuts = self._feasible({name: Fixed(self._problem, one) for name, one in placements.items()}, goal, quantized)
+        if judge is None and not self._problem.model.quantizable:
+            # They come in the order of the goal.
+            cuts = itertools.islice(cuts, 1)
+        return {
+            "device_only": best(one for one in single if one.summary == f"all on {self._problem.device}"),
+            "best_single_server": best(single),
+            "best_single_cut": best(cuts),
+        }
+
+    def _feasible(
+        self, placements: Mapping[str, Fixed], goal: Weights, quantized: frozenset[str]
+    ) -> Iterator[SimplePlan]:
+        for summary, fixed in placements.items():
+            solution = self._sets.best(fixed, goal, quantized)
+            if solution is not None:
+                yield SimplePlan(self._problem, summary, solution)
 
 
 def baseline(problem: Problem, normalization: Normalization, simple: SimplePlan | None) -> Baseline:
@@ -117,10 +145,11 @@ def _best_cuts(
             others = [second for second in range(1, len(names)) if second != first]
             for seconds in filter(None, ([] if first == 0 else [0], others)):
                 values = _values(problem, cuts.costs(first, seconds), goal, first, seconds)[:, 1:-1]
-                for place in _least(values, REFINED_CUTS):
+                worst = ranked[REFINED_CUTS - 1][0] if len(ranked) >= REFINED_CUTS else math.inf
+                for place in _least(values, REFINED_CUTS, worst):
                     second, index = divmod(place, values.shape[1])
                     ranked.append((values.flat[place], cuts.order, names[first], names[seconds[second]], index))
-    ranked.sort(key=lambda entry: entry[0])
+                ranked.sort(key=lambda entry: entry[0])
     return dict(_cut(*entry[1:]) for entry in ranked[:REFINED_CUTS])
 
 
@@ -131,28 +160,32 @@ def _cut(order: list[str], first: str, second: str, index: int) -> tuple[str, di
     return f"{first} → {second}, cut after {before[-1]}", placement
 
 
-def _least(values: Numbers, count: int) -> list[int]:
-    """Flat positions of the least finite values."""
-    count = min(count, values.size)
-    if count == 0:
-        return []
-    places = np.argpartition(values, count - 1, axis=None)[:count]
-    return [int(place) for place in places if np.isfinite(values.flat[place])]
+def _least(values: Numbers, count: int, below: float) -> list[int]:
+    """Flat positions of the least values under a limit."""
+    places = np.flatnonzero(values < below)
+    if len(places) > count:
+        places = places[np.argpartition(values.reshape(-1)[places], count - 1)[:count]]
+    found: list[int] = places.tolist()
+    return found
 
 
 def _values(problem: Problem, costs: CutCosts, goal: Weights, first: int, seconds: Sequence[int]) -> Numbers:
     """Value of the goal at every position, infinite where a limit other than noise is broken."""
-    seconds_spent = costs.busiest if problem.objective.goal == "throughput" else costs.latency
-    totals = {LATENCY: seconds_spent, ENERGY: costs.energy, DEVICE_ENERGY: costs.device_energy}
     allowed = costs.possible
     limits = caps(problem)
-    for measure in limits.keys() & totals.keys():
-        allowed = allowed & (totals[measure] <= _with_slack(limits[measure]))
+    if DEVICE_ENERGY in limits:
+        allowed = allowed & (costs.device_energy <= _with_slack(limits[DEVICE_ENERGY]))
     rooms = [_with_slack(limits.get(memory_of(server.name), math.inf)) for server in problem.servers]
-    allowed = allowed & (costs.first_memory <= rooms[first])
-    allowed = allowed & (costs.second_memory <= np.array(rooms)[seconds, None])
-    values = np.sum([weight * totals[measure] for measure, weight in goal.items()], axis=0)
-    return np.where(allowed, values, np.inf)
+    if min(rooms) < math.inf:
+        allowed = allowed & (costs.first_memory <= rooms[first])
+        allowed = allowed & (costs.second_memory <= np.array(rooms)[seconds, None])
+    latency, energy = goal.get(LATENCY, 0.0), goal.get(ENERGY, 0.0)
+    if problem.objective.goal == "throughput":
+        values = latency * costs.busiest + costs.weighted(0.0, energy)
+    else:
+        values = costs.weighted(latency, energy)
+    values[~allowed] = np.inf
+    return values
 
 
 def _with_slack(cap: float) -> float:

@@ -4,7 +4,6 @@ A cut at position p of the topological order runs the first p layers on one serv
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,30 +15,92 @@ from core.problem import Problem
 Integers = NDArray[np.int64]
 Source = Literal["generator", "first", "second"]
 Target = Literal["first", "second", "device"]
+Route = tuple[Source, tuple[Target, ...], Target]
+"""Who sends, targets on one server, to which a tensor goes once for all of them, and which server that is."""
+
 SOURCES: tuple[Source, ...] = ("generator", "first", "second")
 
 
-@dataclass(frozen=True)
 class CutCosts:
     """Costs of the cuts between one first server and several second ones: second servers × positions 0 to n.
 
+    Args:
+        cuts: what they are of.
+        first: column of the first server.
+        seconds: those of the second ones.
+
     Attributes:
-        possible: whether every layer may run where the cut puts it and no link is missing.
-        latency: seconds.
-        energy: joules.
-        device_energy: joules of the device.
         first_memory: weight bytes before the cut, by position.
         second_memory: weight bytes after it.
-        busiest: seconds that the busiest server computes, or the busiest sender sends to others.
     """
 
-    possible: Flags
-    latency: Numbers
-    energy: Numbers
-    device_energy: Numbers
-    first_memory: Numbers
-    second_memory: Numbers
-    busiest: Numbers
+    def __init__(self, cuts: "Cuts", first: int, seconds: Sequence[int]) -> None:
+        self._cuts = cuts
+        self._costs = cuts.problem_costs
+        self._first = first
+        self._on = on = np.array(seconds, dtype=np.int64)
+        self.first_memory: Numbers = cuts.memory
+        self.second_memory: Numbers = cuts.memory[-1] - cuts.memory
+        routes, self._sent = cuts.sent(first, seconds)
+        columns: dict[str, Integers] = {"generator": np.zeros_like(on), "first": np.full_like(on, first), "second": on}
+        columns["device"] = columns["generator"]
+        # Routes × second servers.
+        self._sources = np.array([columns[source] for source, _, _ in routes], dtype=np.int64).reshape(-1, len(on))
+        self._targets = np.array([columns[to] for _, _, to in routes], dtype=np.int64).reshape(-1, len(on))
+
+    @property
+    def possible(self) -> Flags:
+        """Whether every layer may run where the cut puts it and no link is missing."""
+        possible: Flags = self._cuts.may_begin[self._first] & self._cuts.may_end[self._on]
+        missing = self._costs.missing[self._sources, self._targets]
+        if missing.any():
+            # The first basis function counts the tensors.
+            possible = possible & (missing.T.astype(float) @ (self._sent[:, 0] > 0.5) == 0)
+        return possible
+
+    @property
+    def latency(self) -> Numbers:
+        """Seconds."""
+        return self.weighted(1.0, 0.0)
+
+    @property
+    def energy(self) -> Numbers:
+        """Joules."""
+        return self.weighted(0.0, 1.0)
+
+    def weighted(self, latency: float, energy: float) -> Numbers:
+        """A sum of seconds and joules by their weights."""
+        computing = latency + energy * self._costs.compute_watts
+        return self._added(computing, latency + energy * self._costs.transmit_watts)
+
+    @property
+    def device_energy(self) -> Numbers:
+        """Joules of the device."""
+        computing, sending = np.zeros_like(self._costs.compute_watts), np.zeros_like(self._costs.transmit_watts)
+        computing[0], sending[0] = self._costs.compute_watts[0], self._costs.transmit_watts[0]
+        return self._added(computing, sending)
+
+    @property
+    def busiest(self) -> Numbers:
+        """Seconds that the busiest server computes, or the busiest sender sends to others."""
+        before, after = self._cuts.before[self._first], self._cuts.after[self._on]
+        loads = np.zeros((len(self._costs.compute_watts), *after.shape))
+        for source, target, sent in zip(self._sources, self._targets, self._sent, strict=True):
+            # Senders do not wait out the delays.
+            spent = self._costs.seconds_per_basis[source, 1:, target] @ sent[1:]
+            loads[source, np.arange(len(self._on))] += np.where((source != target)[:, None], spent, 0.0)
+        busiest: Numbers = np.maximum(np.maximum(before, after), loads.max(axis=0))
+        return busiest
+
+    def _added(self, computing: Numbers, sending: Numbers) -> Numbers:
+        """Weighted seconds: weights of computing by server, of sending by source and target."""
+        total: Numbers = computing[self._on, None] * self._cuts.after[self._on]
+        total += computing[self._first] * self._cuts.before[self._first]
+        weights = self._costs.seconds_per_basis[self._sources, :, self._targets]
+        weights = weights * sending[self._sources, self._targets][..., None]
+        count = len(self._on)
+        total += weights.transpose(1, 0, 2).reshape(count, -1) @ self._sent.reshape(-1, total.shape[1])
+        return total
 
 
 class Cuts:
@@ -47,10 +108,16 @@ class Cuts:
 
     Attributes:
         order: the layers, in topological order.
+        problem_costs: the cost model's numbers.
+        before: servers × positions: seconds of the layers before each cut.
+        after: of those after it.
+        may_begin: servers × positions: whether all layers before the cut may run there.
+        may_end: whether all after it may.
+        memory: weight bytes before the cut, by position.
     """
 
     def __init__(self, problem: Problem, quantized: frozenset[str]) -> None:
-        costs = self._costs = problem.costs
+        costs = self.problem_costs = problem.costs
         self.order = [name for name in problem.model.topological_order if name in problem.model.by_name]
         self._count = len(self.order)
         rows = [costs.rows[name] for name in self.order]
@@ -58,13 +125,13 @@ class Cuts:
         seconds = costs.seconds[rows, :, chosen].reshape(self._count, -1)
         possible = np.isfinite(seconds)
         seconds = np.where(possible, seconds, 0.0)
-        # Servers × positions: the layers before each cut, and those after it.
-        self._before = _sums(seconds)
-        self._after = _sums(seconds[::-1])[:, ::-1]
-        self._may_begin = _sums(~possible) < 1
-        self._may_end = _sums(~possible[::-1])[:, ::-1] < 1
-        self._memory = _sums(costs.weight_bytes[rows, chosen][:, None])[0]
+        self.before = _sums(seconds)
+        self.after = _sums(seconds[::-1])[:, ::-1]
+        self.may_begin = _sums(~possible) < 1
+        self.may_end = _sums(~possible[::-1])[:, ::-1] < 1
+        self.memory = _sums(costs.weight_bytes[rows, chosen][:, None])[0]
         self._sent = self._count_transfers({row: position for position, row in enumerate(rows)}, chosen)
+        self._stacked: dict[tuple[bool, bool], tuple[list[Route], Numbers]] = {}
 
     def costs(self, first: int, seconds: Sequence[int]) -> CutCosts:
         """Costs of running the layers before the cut on ``first`` and the others on each of ``seconds``.
@@ -73,36 +140,20 @@ class Cuts:
             first: a server.
             seconds: other servers: either the device alone, or all but the device.
         """
-        watts = self._costs.compute_watts
-        on = np.array(seconds, dtype=np.int64)
-        latency = self._before[first] + self._after[on]
-        energy = {"first": self._before[first] * watts[first], "second": self._after[on] * watts[on, None]}
-        joules = energy["first"] + energy["second"]
-        device = np.zeros_like(joules)
-        loads = np.zeros((len(watts), *joules.shape))
-        for name, column in (("first", first), ("second", seconds[0])):
-            if column == 0:
-                device += energy[name]
-        possible = self._may_begin[first] & self._may_end[on]
-        columns = {"generator": np.zeros_like(on), "first": np.full_like(on, first), "second": on}
-        for source, targets, arrive in self._routes(first, seconds):
-            sent = self._sent[source, targets]
-            pair = columns[source], np.zeros_like(on) if arrive == "device" else columns[arrive]
-            spent = self._costs.seconds_per_basis[pair[0], :, pair[1]] @ sent
-            # The first basis function counts the tensors.
-            possible = possible & ~(self._costs.missing[pair][:, None] & (sent[0] > 0.5))
-            latency = latency + spent
-            busy = spent - self._costs.delays[pair][:, None] * sent[0]
-            loads[pair[0], np.arange(len(on))] += np.where((pair[0] != pair[1])[:, None], busy, 0.0)
-            sending = spent * self._costs.transmit_watts[pair][:, None]
-            joules = joules + sending
-            device = device + np.where(pair[0][:, None] == 0, sending, 0.0)
-        computing = np.maximum(self._before[first], self._after[on])
-        busiest = np.maximum(computing, loads.max(axis=0))
-        return CutCosts(possible, latency, joules, device, self._memory, self._memory[-1] - self._memory, busiest)
+        return CutCosts(self, first, seconds)
+
+    def sent(self, first: int, seconds: Sequence[int]) -> tuple[list[Route], Numbers]:
+        """The routes on which anything is sent, and what: routes × basis functions of its seconds × positions."""
+        kind = first == 0, seconds[0] == 0
+        if kind not in self._stacked:
+            routes = [route for route in self._routes(first, seconds) if self._sent[route[0], route[1]].any()]
+            sent = [self._sent[source, targets] for source, targets, _ in routes]
+            nothing = np.zeros((0, self.problem_costs.basis.shape[2], self._count + 1))
+            self._stacked[kind] = routes, np.array(sent) if sent else nothing
+        return self._stacked[kind]
 
     @staticmethod
-    def _routes(first: int, seconds: Sequence[int]) -> Iterator[tuple[Source, tuple[Target, ...], Target]]:
+    def _routes(first: int, seconds: Sequence[int]) -> Iterator[Route]:
         """Sources, and targets on one server, to which a tensor goes once for all of them."""
         arrivals: tuple[tuple[tuple[Target, ...], Target], ...]
         if first == 0:
@@ -119,7 +170,7 @@ class Cuts:
         self, position: dict[int, int], chosen: Integers
     ) -> dict[tuple[Source, tuple[Target, ...]], Numbers]:
         """What goes from a source to any of some targets, in basis functions of its seconds × positions of the cut."""
-        groups, end = self._costs.transfers, self._count
+        groups, end = self.problem_costs.transfers, self._count
         # The generator is before every cut and no layer; positions beyond the order stand for "no layer".
         made = np.array([position.get(group.producer, -1) for group in groups], dtype=np.int64)
         reached = [[position[row] for row in group.targets if row in position] for group in groups]
@@ -127,7 +178,7 @@ class Cuts:
         high = np.array([max(places, default=-1) for places in reached], dtype=np.int64)
         received = np.array([len(places) < len(group.targets) for places, group in zip(reached, groups, strict=True)])
         precisions = np.where(made < 0, 0, np.append(chosen, 0)[made])
-        basis = self._costs.basis[np.arange(len(groups)), precisions]
+        basis = self.problem_costs.basis[np.arange(len(groups)), precisions]
         generated, whole, none = made < 0, (np.zeros_like(made), np.full_like(made, end)), end + 1
         # First and last position of the cut at which a source makes a tensor, and at which a target needs it.
         sources: dict[Source, tuple[Integers, Integers]] = {

@@ -11,17 +11,14 @@ from core.plan import Baseline, Normalization
 from core.problem import Objective, Problem, SolverOptions
 from core.progress import Progress, no_progress, part
 from core.simulation import parallel_prediction
-from optimizer.baselines import baseline, simple_plans
+from optimizer.baselines import SimplePlans, baseline
 from optimizer.clock import Clock, never
 from optimizer.components import plan_components
 from optimizer.dichotomy import Dichotomy, Point, knee_of, weight_limits
 from optimizer.infeasibility import explain, layer_without_server
-from optimizer.measures import ENERGY, LATENCY
 from optimizer.method import method_for
 from optimizer.payoff import payoff_table
-from optimizer.quantized_sets import QuantizedSets
 from optimizer.search import Search
-from optimizer.solution import Solution
 from optimizer.weighted import ranking, without_needless_int8
 
 INNER_SOLVES = 4
@@ -60,7 +57,8 @@ def make_front(
         progress(0.0, "reading the problem")
         notes: list[str] = []
         method = method_for(problem, options, clock, notes.append)
-        search = Search(problem, method, clock, _simple_solutions(problem))
+        simple = SimplePlans(problem)
+        search = Search(problem, method, clock, simple.starts())
         payoff = payoff_table(search, part(progress, 0.0, 0.3), INNER_SOLVES)
         if payoff is not None:
             dichotomy = Dichotomy(payoff, most_points)
@@ -74,7 +72,7 @@ def make_front(
                 knee=knee_of(dichotomy.points),
                 gap=gap if math.isfinite(gap) else None,
                 normalization=payoff.normalization,
-                baselines=_baselines(problem, payoff.normalization, dichotomy.points[0].solution.quantized),
+                baselines=_baselines(problem, payoff.normalization, simple, dichotomy.points[0].solution.quantized),
                 notes=tuple(dict.fromkeys(notes)),
                 solve_seconds=clock.elapsed,
             )
@@ -104,13 +102,8 @@ def _described(problem: Problem, points: Sequence[Point], clock: Clock) -> tuple
     return tuple(described)
 
 
-def _baselines(problem: Problem, normalization: Normalization, quantized: frozenset[str]) -> dict[str, Baseline]:
+def _baselines(
+    problem: Problem, normalization: Normalization, simple: SimplePlans, quantized: frozenset[str]
+) -> dict[str, Baseline]:
     goal, _ = ranking(problem, normalization)
-    return {name: baseline(problem, normalization, one) for name, one in simple_plans(problem, goal, quantized).items()}
-
-
-def _simple_solutions(problem: Problem) -> list[Solution]:
-    """What a stopped solve can fall back on."""
-    largest = QuantizedSets(problem, frozenset()).largest
-    plans = [plan for goal in (LATENCY, ENERGY) for plan in simple_plans(problem, {goal: 1.0}, largest).values()]
-    return [plan.solution for plan in plans if plan is not None]
+    return {name: baseline(problem, normalization, one) for name, one in simple.best(goal, quantized).items()}

@@ -9,14 +9,12 @@ from core.errors import InternalError
 from core.plan import Normalization, Plan
 from core.problem import Problem, SolverOptions
 from core.progress import Progress, no_progress, part
-from optimizer.baselines import baseline, simple_plans, single_server_placements
+from optimizer.baselines import SimplePlans, baseline
 from optimizer.candidate import Candidate, candidate, rank
 from optimizer.clock import Clock, never
 from optimizer.infeasibility import explain, layer_without_server
-from optimizer.measures import ENERGY, LATENCY
 from optimizer.method import method_for
 from optimizer.overlap.planning import minimize_overlapped
-from optimizer.quantized_sets import QuantizedSets
 from optimizer.search import Search
 from optimizer.solution import Solution
 from optimizer.weighted import minimize_weighted, ranking
@@ -75,15 +73,19 @@ def make_plan(
         progress(0.0, "building tables")
         notes: dict[str, None] = {}
         method = method_for(problem, options, clock, lambda note: notes.update({note: None}))
-        starts = _starts(problem)
+        simple = SimplePlans(problem)
+        starts = simple.starts()
         # Forming components and comparing with simpler plans takes somewhat longer than these did.
         clock.reserve(FINISHING * clock.elapsed)
         search = Search(problem, method, clock, starts)
-        minimize = _summed if problem.objective.goal == "latency-sum" else _overlapped
-        found = minimize(problem, search, clock, part(progress, 0.0, 0.9))
+        found = (
+            _summed(problem, search, part(progress, 0.0, 0.9))
+            if problem.objective.goal == "latency-sum"
+            else _overlapped(problem, search, simple, clock, part(progress, 0.0, 0.9))
+        )
         if found is not None:
             progress(0.9, "forming components and comparing with simpler plans")
-            return _assembled(problem, found, clock, list(notes))
+            return _assembled(problem, found, simple, clock, list(notes))
         progress(0.9, "finding out which limit cannot be met")
         reason = explain(problem, method, clock, options.solver)
     return Plan(
@@ -95,7 +97,7 @@ def make_plan(
     )
 
 
-def _summed(problem: Problem, search: Search, clock: Clock, progress: Progress) -> _Found | None:  # noqa: ARG001
+def _summed(problem: Problem, search: Search, progress: Progress) -> _Found | None:
     weighted = minimize_weighted(problem, search, progress)
     if weighted is None:
         return None
@@ -103,14 +105,16 @@ def _summed(problem: Problem, search: Search, clock: Clock, progress: Progress) 
     return _Found(weighted.normalization, best, weighted.lower_bound, weighted.proven)
 
 
-def _overlapped(problem: Problem, search: Search, clock: Clock, progress: Progress) -> _Found | None:
-    overlapped = minimize_overlapped(problem, search, clock, progress)
+def _overlapped(
+    problem: Problem, search: Search, simple: SimplePlans, clock: Clock, progress: Progress
+) -> _Found | None:
+    overlapped = minimize_overlapped(problem, search, simple, clock, progress)
     if overlapped is None:
         return None
     return _Found(overlapped.normalization, overlapped.best, overlapped.lower_bound, proven=False)
 
 
-def _assembled(problem: Problem, found: _Found, clock: Clock, notes: list[str]) -> Plan:
+def _assembled(problem: Problem, found: _Found, plans: SimplePlans, clock: Clock, notes: list[str]) -> Plan:
     goal, table, best = problem.objective.goal, found.normalization, found.best
     weights, _ = ranking(problem, table)
 
@@ -125,7 +129,7 @@ def _assembled(problem: Problem, found: _Found, clock: Clock, notes: list[str]) 
 
     # Comparing is all that is left to do.
     clock.reserve(0.0)
-    simple = simple_plans(problem, weights, best.solution.quantized, judge, lambda: clock.left == 0)
+    simple = plans.best(weights, best.solution.quantized, judge, lambda: clock.left == 0)
     if not found.proven:
         known = (one.candidate for one in simple.values() if one is not None)
         best = min((best, *known), key=value)
@@ -173,16 +177,3 @@ def _assembled(problem: Problem, found: _Found, clock: Clock, notes: list[str]) 
         advice="split" if split else "do not split",
         notes=tuple(notes),
     )
-
-
-def _starts(problem: Problem) -> list[Solution]:
-    """Plans to begin from, which a stopped solve can fall back on: of single servers, or else of single cuts."""
-    sets = QuantizedSets(problem, frozenset())
-    goals = (LATENCY, ENERGY) if problem.model.quantizable else (LATENCY,)
-    placements = single_server_placements(problem).values()
-    found = [sets.best(placement, {goal: 1.0}) for placement in placements for goal in goals]
-    alone = [solution for solution in found if solution is not None]
-    if alone:
-        return alone
-    simple = [one for goal in goals for one in simple_plans(problem, {goal: 1.0}, sets.largest).values()]
-    return [one.solution for one in simple if one is not None]

@@ -1,6 +1,7 @@
 """Which layers to quantise when the placement is fixed: what the baselines are compared with."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,30 @@ from optimizer.noise import ENUMERATED, TOLERANCE, Masks, all_masks, allowed_mas
 from optimizer.solution import Solution, evaluated
 
 
+class Fixed:
+    """A placement, and what is the same for all sets of int8 layers with it."""
+
+    def __init__(self, problem: Problem, placement: Mapping[str, str]) -> None:
+        self._problem = problem
+        self.placement = placement
+
+    @cached_property
+    def plain(self) -> Prediction | None:
+        """Without int8 layers; ``None`` where a link is missing."""
+        return predict(self._problem, self.placement, ())
+
+    @cached_property
+    def gains(self) -> dict[str, NDArray[np.float64]]:
+        """By how much each measure but noise changes when each quantisable layer alone becomes int8."""
+        layers = self._problem.model.quantizable
+        latency, energy, device_energy, memory = self._problem.costs.gains(self.placement, layers)
+        gains = {LATENCY: latency, ENERGY: energy, DEVICE_ENERGY: device_energy}
+        for server in self._problem.servers:
+            here = [self.placement[layer] == server.name for layer in layers]
+            gains[memory_of(server.name)] = np.where(here, memory, 0.0)
+        return gains
+
+
 class QuantizedSets:
     """Finds the best set of int8 layers for given placements of one problem.
 
@@ -20,9 +45,8 @@ class QuantizedSets:
     and the empty one.
     """
 
-    def __init__(self, problem: Problem, planned: frozenset[str]) -> None:
+    def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._planned = planned
         self._layers = problem.model.quantizable
         self._masks: Masks | None = None
         if len(self._layers) <= ENUMERATED:
@@ -36,31 +60,29 @@ class QuantizedSets:
             return frozenset()
         return self._named(self._masks[np.argmax(self._masks.sum(axis=1))])
 
-    def best(self, placement: Mapping[str, str], goal: Weights) -> Solution | None:
+    def best(self, fixed: Fixed, goal: Weights, planned: frozenset[str] = frozenset()) -> Solution | None:
         """The set of least ``goal`` within the problem's limits; ``None`` where no set is, or a link is missing."""
-        plain = predict(self._problem, placement, ())
+        plain = fixed.plain
         if plain is None:
             return None
-        if self._masks is None:
-            sets: Iterable[frozenset[str]] = (frozenset(), self._planned)
-        else:
-            sets = self._best_set(self._masks, placement, goal, plain)
+        sets: Iterable[frozenset[str]] = (frozenset(), planned)
+        if not self._layers:
+            sets = (frozenset(),)
+        elif self._masks is not None:
+            sets = self._best_set(self._masks, fixed, goal, plain)
         solutions = (
-            evaluated(self._problem, placement, chosen) if chosen else Solution(placement, chosen, plain)
+            evaluated(self._problem, fixed.placement, chosen) if chosen else Solution(fixed.placement, chosen, plain)
             for chosen in sets
         )
         allowed = [one for one in solutions if violated_limit(self._problem, one.prediction) is None]
         return min(allowed, key=lambda one: value_of(goal, one.prediction), default=None)
 
-    def _best_set(
-        self, masks: Masks, placement: Mapping[str, str], goal: Weights, plain: Prediction
-    ) -> Iterator[frozenset[str]]:
+    def _best_set(self, masks: Masks, fixed: Fixed, goal: Weights, plain: Prediction) -> Iterator[frozenset[str]]:
         # All but noise are sums over layers when the placement is fixed, so gains of single layers add up.
         start = measures(plain)
-        gains = self._gains(placement)
 
         def totals(weights: Weights) -> NDArray[np.float64]:
-            gained = np.sum([weight * gains[measure] for measure, weight in weights.items()], axis=0)
+            gained = np.sum([weight * fixed.gains[measure] for measure, weight in weights.items()], axis=0)
             values: NDArray[np.float64] = masks @ gained
             return values + sum(weight * start[measure] for measure, weight in weights.items())
 
@@ -70,15 +92,6 @@ class QuantizedSets:
                 allowed &= totals({measure: 1.0}) <= cap + TOLERANCE * abs(cap)
         if allowed.any():
             yield self._named(masks[np.argmin(np.where(allowed, totals(goal), np.inf))])
-
-    def _gains(self, placement: Mapping[str, str]) -> dict[str, NDArray[np.float64]]:
-        """By how much each measure but noise changes when each layer alone becomes int8."""
-        latency, energy, device_energy, memory = self._problem.costs.gains(placement, self._layers)
-        gains = {LATENCY: latency, ENERGY: energy, DEVICE_ENERGY: device_energy}
-        for server in self._problem.servers:
-            here = [placement[layer] == server.name for layer in self._layers]
-            gains[memory_of(server.name)] = np.where(here, memory, 0.0)
-        return gains
 
     def _named(self, mask: Masks) -> frozenset[str]:
         return frozenset(layer for layer, chosen in zip(self._layers, mask, strict=True) if chosen)

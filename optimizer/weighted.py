@@ -93,12 +93,11 @@ def _bound(problem: Problem, payoff: Payoff) -> float:
 
 def without_needless_int8(problem: Problem, solution: Solution) -> Solution:
     """The same placement less the int8 layers that bring neither speed nor thrift."""
-    for layer in sorted(solution.quantized):
-        without = evaluated(problem, solution.placement, solution.quantized - {layer})
-        if (
-            without.prediction.latency_seconds <= solution.prediction.latency_seconds
-            and without.prediction.energy_joules <= solution.prediction.energy_joules
-            and violated_limit(problem, without.prediction) is None
-        ):
-            solution = without
+    chosen = sorted(solution.quantized)
+    latency, energy, _, _ = problem.costs.gains(solution.placement, chosen)
+    for layer, slower, hungrier in zip(chosen, latency >= 0, energy >= 0, strict=True):
+        if slower and hungrier:
+            without = evaluated(problem, solution.placement, solution.quantized - {layer})
+            if violated_limit(problem, without.prediction) is None:
+                solution = without
     return solution

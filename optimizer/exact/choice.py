@@ -1,11 +1,11 @@
 """Which elimination a network gets: all tables at hand, one at a time, or an estimate from below."""
 
-import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from core.cost import Numbers
 from optimizer.clock import unhurried
+from optimizer.exact.alone import Remembered
 from optimizer.exact.elimination import Elimination
 from optimizer.exact.layout import Layout, TooLargeError
 from optimizer.exact.network import Integers, Network
@@ -24,7 +24,9 @@ class AnyElimination(Protocol):
     check: Callable[[], None]
     measures: tuple[str, ...]
     entries: float
+    held: float
     states: int
+    remembered: Remembered
 
     def run(self, weightings: Numbers) -> Any:
         """Eliminate all variables; the result has the ``values`` by weighting."""
@@ -32,6 +34,10 @@ class AnyElimination(Protocol):
 
     def best(self, eliminated: Any) -> Integers:
         """By weighting, a state for each variable."""
+        ...
+
+    def margin(self, eliminated: Any, states: Integers) -> float:
+        """By how much any other assignment costs more than the best one, at least; of one weighting."""
         ...
 
     def measure(self, states: Integers) -> Numbers:
@@ -63,8 +69,5 @@ def eliminated(network: Network, check: Callable[[], None] = unhurried) -> AnyEl
         layout = Layout(network, check, whole=MOST_WORK)
     except TooLargeError:
         return Elimination(network.relaxed(), check)
-    sizes = network.sizes
-    messages = sum(math.prod(sizes[variable] for variable in bucket.scope[:-1]) for bucket in layout.buckets)
-    return (
-        WideElimination(network, layout, check) if messages <= MOST_MESSAGES else Elimination(network.relaxed(), check)
-    )
+    wide = WideElimination(network, layout, check)
+    return wide if wide.held <= MOST_MESSAGES else Elimination(network.relaxed(), check)

@@ -20,6 +20,7 @@ import numpy as np
 
 from core.cost import Flags, Numbers
 from optimizer.clock import unhurried
+from optimizer.exact.alone import Remembered
 from optimizer.exact.grouping import Grouping
 from optimizer.exact.layout import Layout
 from optimizer.exact.network import Integers, Network, Table
@@ -42,6 +43,25 @@ class Eliminated:
     tables: list[Numbers]
     messages: Numbers
 
+    def alone(self, number: int) -> "Eliminated":
+        """Of one of the weightings."""
+        if len(self.values) == 1:
+            return self
+        one = slice(number, number + 1)
+        return Eliminated(self.values[one], [table[one] for table in self.tables], self.messages[one])
+
+    @staticmethod
+    def joined(several: "Sequence[Eliminated]") -> "Eliminated":
+        """Of the weightings of all of them."""
+        if len(several) == 1:
+            return several[0]
+        tables = zip(*(one.tables for one in several), strict=True)
+        return Eliminated(
+            np.concatenate([one.values for one in several]),
+            [np.concatenate(of_group) for of_group in tables],
+            np.concatenate([one.messages for one in several]),
+        )
+
 
 class Elimination:
     """The groups of a network's elimination, made once for all weightings.
@@ -53,7 +73,9 @@ class Elimination:
         measures: what the weightings weigh.
         exact: whether no bucket had to be split.
         entries: of all tables.
+        held: how many numbers the elimination by one weighting keeps.
         states: how many states the variables have left in all, those that occur in no table aside.
+        remembered: eliminations by one weighting alone.
 
     Raises:
         TooLargeError: even split, the tables would be too large.
@@ -61,6 +83,7 @@ class Elimination:
 
     def __init__(self, network: Network, check: Callable[[], None] = unhurried) -> None:
         self.check = check
+        self.remembered = Remembered()
         layout = Layout(network, check)
         self.measures = network.measures
         self._sizes = network.sizes
@@ -71,6 +94,7 @@ class Elimination:
         self._impossible = math.inf if any(table.forbidden is not None for table in alone) else 0.0
         self._grouping = Grouping(layout, self._sizes, len(network.measures), check)
         self._groups = self._grouping.groups
+        self.held = self.entries + self._grouping.message_count
         self._forbidden: list[Numbers | None] = [None] * len(self._groups)
         first = [self._groups[indices[0]] for indices in self._grouping.parts]
         self.states = sum(len(group.variables) * group.sizes[-1] for group in first)
@@ -82,7 +106,9 @@ class Elimination:
             weightings: weightings × measures.
         """
         count = len(weightings)
-        costs = weightings @ self._grouping.costs + self._grouping.penalties
+        costs = weightings @ self._grouping.costs
+        if self._grouping.forbids:
+            costs += self._grouping.penalties
         messages = np.zeros((count, self._grouping.message_count))
         tables: list[Numbers] = []
         for level in self._grouping.levels:
@@ -90,8 +116,12 @@ class Elimination:
             for index in level:
                 group, forbidden = self._groups[index], self._forbidden[index]
                 own = costs[:, group.costs].reshape(count, -1, *group.own)
-                table = np.empty((*own.shape[:2], *group.sizes))
-                table[...] = own if forbidden is None else own + forbidden
+                table = own
+                if forbidden is not None:
+                    table = own + forbidden
+                elif group.own != group.sizes:
+                    table = np.empty((*own.shape[:2], *group.sizes))
+                    table[...] = own
                 for one in group.inputs:
                     message = messages[:, one.where].reshape(count, -1, *one.shape)
                     if one.rows is None:
@@ -113,14 +143,35 @@ class Elimination:
         states = np.zeros((count, len(self._sizes)), dtype=np.int64)
         weighting = np.arange(count)[:, None]
         for indices in reversed(self._grouping.parts):
-            total: Numbers | float = 0.0
-            for index in indices:
-                group, table = self._groups[index], eliminated.tables[index]
-                bucket = np.arange(len(group.variables))
-                rows = table.reshape(count, len(bucket), -1, group.sizes[-1])
-                total = total + rows[weighting, bucket, states[:, group.scope] @ group.strides]
-            states[:, group.variables] = np.argmin(total, axis=-1)
+            total = self._rows(indices[0], eliminated, states, weighting)
+            for index in indices[1:]:
+                total = total + self._rows(index, eliminated, states, weighting)
+            states[:, self._groups[indices[0]].variables] = np.argmin(total, axis=-1)
         return states
+
+    def margin(self, eliminated: Eliminated, states: Integers) -> float:
+        """By how much any other assignment costs more than the best one, at least; of one weighting.
+
+        Another assignment first differs from the best, in the order of going back, at some variable. Its cost is at
+        least that of the best with this one state changed and the variables after it chosen anew, which the table has.
+        """
+        if not self.exact:
+            return 0.0
+        least = math.inf
+        chosen, first = states[None], np.zeros((1, 1), dtype=np.int64)
+        for index, group in enumerate(self._groups):
+            if group.sizes[-1] > 1:
+                lowest = np.partition(self._rows(index, eliminated, chosen, first), 1, axis=-1)
+                least = min(least, float((lowest[..., 1] - lowest[..., 0]).min()))
+        return least
+
+    def _rows(self, index: int, eliminated: Eliminated, states: Integers, weighting: Integers) -> Numbers:
+        """Of a group's tables the costs over the eliminated variables: weightings × buckets × states."""
+        group = self._groups[index]
+        count = len(group.variables)
+        rows = eliminated.tables[index].reshape(len(states), count, -1, group.sizes[-1])
+        chosen: Numbers = rows[weighting, group.buckets, states[:, group.scope] @ group.strides]
+        return chosen
 
     def measure(self, states: Integers) -> Numbers:
         """Every measure of one state for each variable; infinite where that is impossible."""
@@ -168,6 +219,7 @@ class Elimination:
     def without(self, excluded: Sequence[Flags]) -> "Elimination":
         """The same with more that is forbidden; what an assignment measures stays."""
         narrowed = copy.copy(self)
+        narrowed.remembered = Remembered()
         narrowed._forbidden = [np.where(flags, math.inf, 0.0) for flags in excluded]
         narrowed.states = sum(int(possible.sum()) for _, possible in self._possible(excluded))
         return narrowed

@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -62,6 +63,11 @@ class Group:
     strides: Integers
     numbers: Integers
 
+    @cached_property
+    def buckets(self) -> Integers:
+        """The rows of its buckets."""
+        return np.arange(len(self.variables))
+
 
 class Grouping:
     """All buckets of a layout.
@@ -79,6 +85,7 @@ class Grouping:
         splits: those of several groups.
         costs: measures × entries: the buckets' own costs.
         penalties: infinite where an entry is impossible, else 0.
+        forbids: whether any entry is impossible.
         message_count: entries of all messages.
         roots: where the messages over nothing are, which add up to the least cost.
     """
@@ -104,6 +111,7 @@ class Grouping:
         self.roots = np.array([message[number] for number in order if len(buckets[number].scope) == 1], int)
         self.costs = np.zeros((measures, starts[-1]))
         self.penalties = np.zeros(starts[-1])
+        self.forbids = False
         self.groups: list[Group] = []
         self._starts = np.array(starts[:-1], int)
         done = 0
@@ -153,6 +161,7 @@ class Grouping:
                 values = values.transpose(0, 1, *(place + 2 for place in places))
                 costs[:, chosen] += values.reshape(len(self.costs), len(rows), *here)
                 if forbids:
+                    self.forbids = True
                     flags = np.stack([table.forbidden for table in tables if table.forbidden is not None])
                     flags = flags.transpose(0, *(place + 1 for place in places)).reshape(len(rows), *here)
                     penalties[chosen] += np.where(flags, math.inf, 0.0)

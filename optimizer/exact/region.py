@@ -10,6 +10,7 @@ import numpy as np
 
 from core.cost import Numbers
 from optimizer.clock import Deadline
+from optimizer.exact.alone import Alone
 from optimizer.exact.choice import AnyElimination, eliminated
 from optimizer.exact.elimination import Elimination
 from optimizer.exact.multipliers import CuttingPlanes
@@ -178,14 +179,21 @@ class Region:
         sums = np.vstack((np.eye(len(problem.caps)), problem.sums))
         weightings = np.zeros((len(sums), len(problem.goal)))
         weightings[:, problem.rows] = sums
-        least = self._elimination.run(np.vstack((problem.goal, weightings)))
+        alone = self._elimination.remembered.each(self._elimination, [problem.goal, *weightings])
+        values = np.array([one.value for one in alone])
         below = np.append(self._incumbent.window, sums @ problem.allowed)
-        if not (least.values <= below).all():
+        if not (values <= below).all():
             self.bound = math.inf
             return
-        self.bound = max(self.bound, float(least.values[0]))
-        self._see(least)
-        if len(problem.sums) or (problem.caps <= TIGHT * np.abs(least.values[1:])).any():
+        self.bound = max(self.bound, alone[0].value)
+        self._seen = [(one.states, self._offer(one.states)) for one in alone]
+        if self.closed:
+            return
+        if len(problem.sums) or (problem.caps <= TIGHT * np.abs(values[1 : 1 + len(problem.caps)])).any():
+            if any(map(self._is_only, alone[1:], below[1:].tolist())):
+                self.bound = math.inf
+                return
+            least = alone[0].eliminated.joined([one.eliminated for one in alone])
             self._leave_out(least, np.minimum(below, sys.float_info.max))
         for pruning in range(PRUNINGS):
             if self.closed or deadline.passed:
@@ -196,6 +204,11 @@ class Region:
                 self.multipliers_at_first = self.multipliers
             if self.closed or deadline.passed or not self._shrink():
                 return
+
+    def _is_only(self, alone: Alone, below: float) -> bool:
+        """Whether no assignment costs at most ``below`` but the best one, which was offered."""
+        near = below <= TIGHT * abs(alone.value)
+        return near and alone.value + self._elimination.margin(alone.eliminated, alone.states) > below
 
     def _look(self) -> None:
         """See good assignments of the network as it is now."""

@@ -13,14 +13,12 @@ import numpy as np
 
 from core.cost import Numbers
 from optimizer.clock import unhurried
+from optimizer.exact.alone import Remembered
 from optimizer.exact.layout import Bucket, Layout
 from optimizer.exact.network import Integers, Network
 
 BLOCK = 200_000
 """About so many entries are added up at a time, so that they stay in the processor's cache."""
-
-REMEMBERED = 2
-"""Eliminations by one measure alone that are kept: they come back with the next goal."""
 
 SLACK = 0.01
 """What may cost so much more than the least, relatively, says too little about what to leave out."""
@@ -40,6 +38,20 @@ class WideEliminated:
     values: Numbers
     messages: list[list[Numbers]]
 
+    def alone(self, number: int) -> "WideEliminated":
+        """Of one of the weightings."""
+        one = slice(number, number + 1)
+        return WideEliminated(self.weightings[one], self.values[one], self.messages[one])
+
+    @staticmethod
+    def joined(several: "Sequence[WideEliminated]") -> "WideEliminated":
+        """Of the weightings of all of them."""
+        return WideEliminated(
+            np.concatenate([one.weightings for one in several]),
+            np.concatenate([one.values for one in several]),
+            [messages for one in several for messages in one.messages],
+        )
+
 
 class WideElimination:
     """The elimination of a network with wide buckets; always exact.
@@ -52,7 +64,9 @@ class WideElimination:
     Attributes:
         measures: what the weightings weigh.
         entries: of all tables.
+        held: how many numbers the elimination by one weighting keeps.
         states: how many states the variables have in all, those that occur in no table aside.
+        remembered: eliminations by one weighting alone.
     """
 
     def __init__(self, network: Network, layout: Layout, check: Callable[[], None] = unhurried) -> None:
@@ -61,8 +75,9 @@ class WideElimination:
         self.entries = layout.entries
         self._network = network
         self._buckets = layout.buckets
+        self.held = float(sum(math.prod(self._shape(bucket.scope[:-1], None)) for bucket in self._buckets))
         self.states = sum(network.sizes[bucket.scope[-1]] for bucket in self._buckets)
-        self._remembered: dict[bytes, tuple[float, list[Numbers]]] = {}
+        self.remembered = Remembered()
 
     def run(self, weightings: Numbers) -> WideEliminated:
         """Eliminate all variables."""
@@ -70,9 +85,6 @@ class WideElimination:
         return WideEliminated(weightings, np.array([value for value, _ in found]), [one for _, one in found])
 
     def _once(self, weighting: Numbers) -> tuple[float, list[Numbers]]:
-        key = weighting.tobytes()
-        if key in self._remembered:
-            return self._remembered[key]
         value = self._constant(weighting)
         messages: list[Numbers] = []
         for bucket in self._buckets:
@@ -81,10 +93,6 @@ class WideElimination:
             if message.ndim == 0:
                 value += float(message)
             messages.append(message)
-        if np.count_nonzero(weighting) == 1:
-            self._remembered[key] = value, messages
-            while len(self._remembered) > REMEMBERED:
-                del self._remembered[next(iter(self._remembered))]
         return value, messages
 
     def best(self, eliminated: WideEliminated) -> Integers:
@@ -93,11 +101,24 @@ class WideElimination:
         for states, weighting, messages in zip(found, eliminated.weightings, eliminated.messages, strict=True):
             for bucket in reversed(self._buckets):
                 self.check()
-                chosen: list[Integers | None] = [states[[variable]] for variable in bucket.scope[:-1]]
-                rows = self._pieces(bucket, weighting, messages, [*chosen, None])
-                total = sum(values.reshape(-1) for axes, values in rows if len(bucket.scope) - 1 in axes)
-                states[bucket.scope[-1]] = np.argmin(total)
+                states[bucket.scope[-1]] = np.argmin(self._row(bucket, weighting, messages, states))
         return found
+
+    def margin(self, eliminated: WideEliminated, states: Integers) -> float:
+        """As ``optimizer.exact.elimination.Elimination.margin``."""
+        weighting, messages = eliminated.weightings[0], eliminated.messages[0]
+        least = math.inf
+        for bucket in self._buckets:
+            lowest = np.partition(self._row(bucket, weighting, messages, states), 1)
+            least = min(least, float(lowest[1] - lowest[0]))
+        return least
+
+    def _row(self, bucket: Bucket, weighting: Numbers, messages: list[Numbers], states: Integers) -> Numbers:
+        """Costs over the states of a bucket's eliminated variable, where the others have the given ones."""
+        chosen: list[Integers | None] = [states[[variable]] for variable in bucket.scope[:-1]]
+        pieces = self._pieces(bucket, weighting, messages, [*chosen, None])
+        rows = [values.reshape(-1) for axes, values in pieces if len(bucket.scope) - 1 in axes]
+        return _sum(rows) if rows else np.zeros(self._network.sizes[bucket.scope[-1]])
 
     def measure(self, states: Integers) -> Numbers:
         """Every measure of one state for each variable; infinite where that is impossible."""

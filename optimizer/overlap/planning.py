@@ -14,7 +14,7 @@ from core.cost import weighted_objective
 from core.plan import Normalization
 from core.problem import Problem
 from core.progress import Progress, part
-from optimizer.baselines import simple_plans
+from optimizer.baselines import SimplePlans
 from optimizer.candidate import Candidate, candidate, rank, within_limits
 from optimizer.clock import Clock, OutOfTimeError
 from optimizer.measures import ENERGY, LATENCY
@@ -51,11 +51,14 @@ class Overlapped:
     lower_bound: float
 
 
-def minimize_overlapped(problem: Problem, search: Search, clock: Clock, progress: Progress) -> Overlapped | None:
+def minimize_overlapped(
+    problem: Problem, search: Search, simple: SimplePlans, clock: Clock, progress: Progress
+) -> Overlapped | None:
     """Find a good plan for the goals ``latency`` and ``throughput``; ``None`` if nothing satisfies the limits.
 
     Args:
         search: knows simple plans; minimises summed latency and energy.
+        simple: the problem's.
 
     Raises:
         DeadlineExceededError: the time was up before any plan was found.
@@ -67,7 +70,7 @@ def minimize_overlapped(problem: Problem, search: Search, clock: Clock, progress
     thrifty = candidate(problem, payoff.thrifty_end)
     slowest = thrifty.seconds(goal)
     begin = clock.elapsed
-    known = (payoff.fast_end, *_weighted_end(problem, search, payoff), *_simple(problem, payoff, clock))
+    known = (payoff.fast_end, *_weighted_end(problem, search, payoff), *_simple(problem, simple, payoff, clock))
     starts = [thrifty, *(candidate(problem, one) for one in known)]
     # Comparing the plan with simple ones in the end takes about as long.
     reserve = clock.elapsed - begin
@@ -113,7 +116,7 @@ def _weighted_end(problem: Problem, search: Search, payoff: Payoff) -> list[Solu
     return [found(search.minimize(weights, {}, solves_left=4)).solution]
 
 
-def _simple(problem: Problem, payoff: Payoff, clock: Clock) -> list[Solution]:
+def _simple(problem: Problem, simple: SimplePlans, payoff: Payoff, clock: Clock) -> list[Solution]:
     """The simple plans that are best for the goal's time."""
 
     def seconds(solution: Solution) -> float:
@@ -121,7 +124,7 @@ def _simple(problem: Problem, payoff: Payoff, clock: Clock) -> list[Solution]:
 
     if clock.left == 0:
         return []
-    plans = simple_plans(problem, {LATENCY: 1.0}, payoff.fast_end.quantized, seconds, lambda: clock.left == 0)
+    plans = simple.best({LATENCY: 1.0}, payoff.fast_end.quantized, seconds, lambda: clock.left == 0)
     return [plan.solution for plan in plans.values() if plan is not None]
 
 

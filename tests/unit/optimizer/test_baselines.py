@@ -8,7 +8,7 @@ from core.cost import predict, violated_limit, weighted_objective
 from core.graph import GENERATOR, RECEIVER
 from core.plan import Baseline, Normalization, ParallelPrediction
 from core.problem import Problem
-from optimizer.baselines import baseline, simple_plans
+from optimizer.baselines import SimplePlans, baseline
 from optimizer.candidate import candidate
 from optimizer.cuts import Cuts
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, measures, memory_of
@@ -104,7 +104,7 @@ def test_best_cut_equals_brute_force(problem: Problem) -> None:
 
 def test_in_words() -> None:
     problem = chain({"device": [4.0, 1.0], "edge": [1.0, 4.0]}, tensor_bytes=0, watts=0.0)
-    plans = simple_plans(problem, {LATENCY: 1.0}, frozenset())
+    plans = SimplePlans(problem).best({LATENCY: 1.0}, frozenset())
     normalization = Normalization(2.0, 8.0, 0.0, 0.0)
     assert {name: baseline(problem, normalization, plan) for name, plan in plans.items()} == {
         "device_only": Baseline(0.5, 5.0, 0.0, "all on device", ParallelPrediction(5.0, 5.0, "device")),

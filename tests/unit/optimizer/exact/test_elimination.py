@@ -66,6 +66,19 @@ def test_equals_trying_everything(network: Network) -> None:
 
 
 @settings(deadline=None, max_examples=100)
+@given(networks())
+def test_any_other_assignment_costs_the_margin_more(network: Network) -> None:
+    elimination = Elimination(network)
+    used = sorted({variable for table in network.tables for variable in table.scope})
+    costs = {tuple(np.array(states)[used]): weighted(cost) for states, cost in all_costs(network).items()}
+    for number, one in enumerate(elimination.remembered.each(elimination, list(WEIGHTINGS))):
+        if np.isfinite(one.value):
+            others = [cost[number] for states, cost in costs.items() if states != tuple(one.states[used])]
+            second = min(others, default=np.inf)
+            assert elimination.margin(one.eliminated, one.states) == second - one.value
+
+
+@settings(deadline=None, max_examples=100)
 @given(networks(), st.integers(0, 6))
 def test_leaves_out_nothing_that_is_good_enough(network: Network, slack: int) -> None:
     elimination = Elimination(network)

@@ -59,6 +59,9 @@ def test_is_the_elimination_of_tables_laid_out(problem: Problem, weights: list[f
         measured = one.measure(states)
         np.testing.assert_allclose(measured, other.measure(states), rtol=1e-9)
         assert weighting @ measured == pytest.approx(value)
+    for number, (ours, theirs) in enumerate(zip(one.best(found), other.best(expected), strict=True)):
+        margin = other.margin(expected.alone(number), theirs)
+        assert one.margin(found.alone(number), ours) == pytest.approx(margin, rel=1e-6, abs=1e-9)
     below = found.values * (1 + slack) + 1e-9
     kept = one.kept(one.excluded(found, below))
     left = other.kept(other.excluded(expected, below))
