@@ -84,7 +84,7 @@ class DeploymentVersion:
     lost: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RequestKey:
     """Names one request on every server: it stays with the version it began with."""
 
@@ -112,7 +112,7 @@ class Deployment:
     state: Literal["active", "undeployed"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ComponentRun:
     """How long one component took for one request, in seconds.
 

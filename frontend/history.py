@@ -10,7 +10,7 @@ REMEMBERED = 1000
 """Requests; the oldest are forgotten first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """What became of one request.
 

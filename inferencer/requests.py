@@ -8,7 +8,7 @@ from core.deployment import RequestKey
 from core.errors import RequestCancelledError
 from core.tensors import Array
 
-REMEMBERED = 4096
+REMEMBERED = 1024
 """How many ended requests are remembered, so that a late tensor is refused at once instead of waiting."""
 
 

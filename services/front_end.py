@@ -1,7 +1,8 @@
 """The FrontEnd over gRPC."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.documents import loads
@@ -18,10 +19,11 @@ from services.open_inference import attach_open_inference
 from services.runtime.channels import Channels
 from services.runtime.handlers import Context
 from services.runtime.metrics import REQUESTS, REQUESTS_UNDER_WAY, REQUESTS_WAITING, watch
+from services.runtime.observed import observed
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.streams import TensorsAssembly, tensor_parts
-from services.runtime.tracing import request_span
+from services.runtime.tracing import outgoing, request_span
 from services.transport.arrivals import Sink
 from services.transport.sender import TensorSender
 
@@ -112,18 +114,34 @@ def _report(report: Report) -> front_end_pb2.InferReport:
     )
 
 
-class Inferencers:
-    """The servers that take part in requests, as the FrontEnd reaches them."""
+class LocalInferencer(Protocol):
+    """An Inferencer in this very process."""
 
-    def __init__(self, channels: Channels, sender: TensorSender) -> None:
+    def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
+        """Do its server's part in a request; closing the iterator ends it."""
+
+
+class Inferencers:
+    """The servers that take part in requests, as the FrontEnd reaches them.
+
+    Args:
+        channels: to other processes.
+        sender: of inputs.
+        local: server → its Inferencer, where that is in this very process and is called without gRPC.
+    """
+
+    def __init__(
+        self, channels: Channels, sender: TensorSender, local: Mapping[str, LocalInferencer] | None = None
+    ) -> None:
         self._channels = channels
         self._sender = sender
+        self._local = local or {}
 
-    async def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
+    def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
         """Have a server do its part in a request, for at most ``seconds``."""
-        async with aclosing(InferencerClient(self._channels.to(address), server).run(key, seconds)) as runs:
-            async for run in runs:
-                yield run
+        if server in self._local:
+            return observed(self._local[server].run(key), key, dict(outgoing()))
+        return InferencerClient(self._channels.to(address), server).run(key, seconds)
 
     async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
         """Send a model input."""
@@ -136,7 +154,8 @@ def front_end_service(settings: Settings) -> Service:
     @asynccontextmanager
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
-            inferencers = Inferencers(channels, binding.sender(settings.links))
+            local = {settings.server: binding.local["inferencer"]} if "inferencer" in binding.local else {}
+            inferencers = Inferencers(channels, binding.sender(settings.links), local)
             front_end = FrontEnd(
                 inferencers,
                 settings.request_limit,

@@ -16,10 +16,11 @@ from services.membership import membership
 from services.runtime.channels import Channels
 from services.runtime.events import responses
 from services.runtime.handlers import Context
-from services.runtime.metrics import HELD_BYTES, REQUESTS_UNDER_WAY, observe_run, watch
+from services.runtime.metrics import HELD_BYTES, REQUESTS_UNDER_WAY, watch
+from services.runtime.observed import observed
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.runtime.tracing import record_run
+from services.runtime.tracing import incoming
 from services.transport.arrivals import Sink
 
 
@@ -47,10 +48,8 @@ class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
         self, request: inferencer_pb2.RunRequest, context: Context
     ) -> AsyncGenerator[inferencer_pb2.RunResponse]:
         key = RequestKey(request.deployment, request.version, request.request_id)
-        async with aclosing(self._inferencer.run(key)) as runs:
+        async with aclosing(observed(self._inferencer.run(key), key, incoming(context))) as runs:
             async for run in runs:
-                observe_run(key.deployment, run)
-                record_run(context, key, run)
                 yield inferencer_pb2.RunResponse(run=from_component_run(run))
 
 
@@ -66,6 +65,7 @@ def inferencer_service(settings: Settings) -> Service:
             components = BlobCache(pool, directory, settings.cache_bytes)
             inferencer = Inferencer(settings.server, settings.runtime, components, binding.sender(settings.links))
             watch(REQUESTS_UNDER_WAY, "inferencer", settings.server, lambda: len(inferencer.requests))
+            binding.local["inferencer"] = inferencer
             watch(HELD_BYTES, "inferencer", settings.server, lambda: inferencer.requests.held_bytes)
             servicer = InferencerServicer(inferencer)
             inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -42,6 +42,7 @@ class Binding:
         server: where servicers are added.
         address: ``host:port`` it is bound to.
         names: full names of the attached services, for health and reflection.
+        local: services of this process that its other services may call without gRPC, by name.
         stopping: set when the server is asked to stop; streams without an end must then end themselves,
             as calls under way are waited for.
         closing: what is closed after all services.
@@ -50,6 +51,7 @@ class Binding:
     server: grpc.aio.Server
     address: str
     names: list[str] = field(default_factory=list)
+    local: dict[str, Any] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     _senders: dict[tuple[EmulatedLink, ...], TensorSender] = field(default_factory=dict)

@@ -49,7 +49,7 @@ def configure_tracing(server: str, services: tuple[str, ...]) -> None:
 def request_span(context: Context, deployment: str) -> Iterator[trace.Span]:
     """The span of a request that came with ``context``: a child of the caller's, where that sent one along."""
     with _TRACER.start_as_current_span(
-        "infer", propagate.extract(_carried(context)), attributes={"partita.deployment": deployment}
+        "infer", propagate.extract(incoming(context)), attributes={"partita.deployment": deployment}
     ) as span:
         yield span
 
@@ -61,9 +61,14 @@ def outgoing() -> tuple[tuple[str, str], ...]:
     return tuple(carrier.items())
 
 
-def record_run(context: Context, key: RequestKey, run: ComponentRun) -> None:
-    """Add the spans of a component whose outputs have just arrived to the span that ``context`` came with."""
-    parent = propagate.extract(_carried(context))
+def incoming(context: Context) -> Mapping[str, str]:
+    """What ``outgoing`` gave the call along, in whose ``context`` this is."""
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+def record_run(carried: Mapping[str, str], key: RequestKey, run: ComponentRun) -> None:
+    """Add the spans of a component whose outputs have just arrived to the span that was ``carried`` along."""
+    parent = propagate.extract(carried)
     if not trace.get_current_span(parent).get_span_context().is_valid:
         return
     end = time.time_ns()
@@ -84,7 +89,3 @@ def record_run(context: Context, key: RequestKey, run: ComponentRun) -> None:
 
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
-
-
-def _carried(context: Context) -> Mapping[str, str]:
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
