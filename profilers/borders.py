@@ -7,32 +7,22 @@ take inside the whole, and how much longer follows from what crosses: the coeffi
 The runtime's profiler goes by the time of day, which runs on while other programs have the processor: on a busy machine
 they meet the long layers in every run and the short ones in few. Parts are timed by the processor's time where that is
 possible (``run_clock``). So the profiler says how a part's time divides among its layers, and the parts how much it is.
+
+In half of the cuts random layers are int8. What an int8 layer takes depends on whether those around it are int8 too:
+its input may have to be rounded, and its result be made float again. Plans know one time of it, which is therefore
+fitted to random company rather than to that of all others.
 """
 
-import random
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from core.graph import ModelGraph, Tensor
 from core.problem import BorderTime, LayerTime
-from core.profiles import RuntimeSettings
-from core.progress import Progress, no_progress
-from core.tensors import Array
-from model_divider.cutting import Cut
-from profilers.node_times import lower_quartile
-from profilers.served_runs import ServedModel
+from profilers.random_parts import Part
 
-_SPLITS, _PARTS = 4, 10
-"""How often the model is cut, and into how many parts."""
-_ROUNDS = (4, 7)
-"""Fewest and most runs of each part, in turns with the whole model."""
-_SECONDS = 2.0
-"""How long the runs of one split go on between these bounds."""
 _CERTAIN_SECONDS, _CERTAIN_SHARE = 20e-6, 0.04
 """How exactly the time of a part is known: to so many seconds and such a share of it."""
 _USUAL = np.array([3e-4, 5e-4, 5e-4, 5e-4])
@@ -43,6 +33,8 @@ _CERTAIN_SUM = 0.01
 """How exactly the sum of all layers' times is known."""
 _LEAST_FACTOR = 0.05
 """No layer's time is corrected to less than this share of itself."""
+_LEAST_INT8 = 0.1
+"""An int8 layer's time is at least this share of its float time, before it is corrected."""
 _INT8_SHARE = 0.25
 """Size of an int8 tensor beside a float32 one."""
 
@@ -75,84 +67,80 @@ class Coefficients:
         )
 
 
-def time_borders(
-    model: onnx.ModelProto,
-    graph: ModelGraph,
-    times: Mapping[str, LayerTime],
-    fused: Collection[str],
-    runtime: RuntimeSettings,
-    inputs: Mapping[str, Array],
-    seed: int,
-    progress: Progress = no_progress,
-) -> tuple[dict[str, BorderTime], dict[str, float]]:
-    """Cut the float model at random and time the parts: what do borders cost, and what do layers really take?
-
-    The slow-down of ``runtime`` is not applied.
+def explain(
+    parts: Sequence[Part], graph: ModelGraph, times: Mapping[str, LayerTime], fused: Collection[str]
+) -> tuple[dict[str, BorderTime], dict[str, LayerTime]]:
+    """What do borders cost, and what do layers really take?
 
     Args:
-        model: the admitted model.
-        graph: its graph.
-        times: seconds of its layers inside the whole, as they are to be planned with.
+        parts: of the model, timed.
+        graph: the model.
+        times: seconds of its layers, among others, inside the whole, as the runtime's profiler says.
         fused: tensors inside groups of layers that the runtime fuses.
-        runtime: how this server runs models.
-        inputs: one input of the whole model.
-        seed: makes cuts repeatable.
-        progress: told what is being done.
 
     Returns:
-        Border times of every tensor that a layer makes for another, empty where the model has too few layers to cut;
-        and the layers' float seconds, corrected, with the same sum.
+        Border times of every tensor that a layer makes for another, empty where there are no parts; and the layers'
+        times, corrected, whose float seconds have the same sum.
     """
-    tensors = {tensor.name: tensor for tensor in graph.tensors if tensor.source is not None and any(tensor.consumers)}
-    order = [name for name in graph.topological_order if name in graph.by_name]
-    dice = random.Random(seed)  # noqa: S311 - no secret
-    samples: list[tuple[list[float], list[float], float]] = []
-    whole = ServedModel(model.SerializeToString(), runtime)
-    expected = sum(times[name].seconds for name in order)
-    for split in range(_SPLITS if len(order) > 1 else 0):
-        progress(split / _SPLITS, f"timing parts of the model, cut at random ({split + 1} of {_SPLITS})")
-        borders = sorted(dice.sample(range(1, len(order)), min(_PARTS, len(order)) - 1))
-        parts = [order[begin:end] for begin, end in zip([0, *borders], [*borders, len(order)], strict=True)]
-        cut = Cut(model, {name: index for index, names in enumerate(parts) for name in names}, frozenset())
-        taken, whole_taken = _time_parts(cut, len(parts), whole, runtime, inputs)
-        for index, names in enumerate(parts):
-            entering = [tensors[name] for name in cut.inputs(index) if name in tensors]
-            leaving = [tensor for name, tensor in tensors.items() if cut.source(name) == index and cut.receivers(name)]
-            crossing = [
-                float(len(entering)),
-                float(sum(tensor.bytes for tensor in entering)),
-                float(sum(tensor.bytes for tensor in leaving)),
-                float(sum(tensor.bytes for tensor in leaving if tensor.name in fused)),
-            ]
-            # At the speed that the machine had when the layers were timed.
-            seconds = taken[index] * expected / whole_taken
-            inside = set(names)
-            samples.append((crossing, [times[name].seconds * (name in inside) for name in order], seconds))
-    floats = {name: times[name].seconds for name in order}
-    if not samples or not expected:
-        return {}, floats
-    crossings, layers, taken_ = (np.array(column, np.float64) for column in zip(*samples, strict=True))
-    coefficients, factors = fit(crossings, layers, taken_)
-    corrected = {name: floats[name] * factor for name, factor in zip(order, factors.tolist(), strict=True)}
-    scale = expected / sum(corrected.values())
-    found = {name: coefficients.border(tensor, name in fused) for name, tensor in tensors.items()}
-    return found, {name: seconds * scale for name, seconds in corrected.items()}
+    floats = {name: times[name].seconds for name in graph.by_name}
+    expected = sum(floats.values())
+    if not parts or not expected:
+        return {}, {name: times[name] for name in floats}
+    integers = {
+        name: max(quantized, _LEAST_INT8 * times[name].seconds)
+        for name in graph.by_name
+        if (quantized := times[name].quantized_seconds) is not None
+    }
+    crossings = [_crossing(part, fused) for part in parts]
+    layers = [
+        [
+            *(seconds * (name in part.layers and name not in part.quantized) for name, seconds in floats.items()),
+            *(seconds * (name in part.quantized) for name, seconds in integers.items()),
+        ]
+        for part in parts
+    ]
+    # At the speed that the machine had when the layers were timed.
+    seconds = np.array([part.share * expected for part in parts])
+    coefficients, factors = fit(np.array(crossings), np.array(layers), seconds, len(floats))
+    scaled = dict(zip(floats, (factors[: len(floats)] * np.array([*floats.values()])).tolist(), strict=True))
+    scale = expected / sum(scaled.values())
+    rounded = dict(zip(integers, (factors[len(floats) :] * np.array([*integers.values()])).tolist(), strict=True))
+    tensors = [tensor for tensor in graph.tensors if tensor.source is not None and any(tensor.consumers)]
+    return (
+        {tensor.name: coefficients.border(tensor, tensor.name in fused) for tensor in tensors},
+        {name: LayerTime(seconds * scale, rounded.get(name)) for name, seconds in scaled.items()},
+    )
+
+
+def _crossing(part: Part, fused: Collection[str]) -> tuple[float, float, float, float]:
+    """Tensors that enter, their bytes, bytes that leave, bytes that leave fused groups."""
+    entering = sum(_bytes(tensor, tensor.source in part.made_in_int8) for tensor in part.entering)
+    leaving = {tensor.name: _bytes(tensor, tensor.source in part.quantized) for tensor in part.leaving}
+    broken = sum(
+        leaving[tensor.name] for tensor in part.leaving if tensor.name in fused and tensor.source not in part.quantized
+    )
+    return float(len(part.entering)), entering, sum(leaving.values()), broken
+
+
+def _bytes(tensor: Tensor, quantized: bool) -> float:
+    return tensor.bytes * (_INT8_SHARE if quantized else 1.0)
 
 
 def fit(
-    crossing: NDArray[np.float64], layers: NDArray[np.float64], seconds: NDArray[np.float64]
+    crossing: NDArray[np.float64], layers: NDArray[np.float64], seconds: NDArray[np.float64], floats: int | None = None
 ) -> tuple[Coefficients, NDArray[np.float64]]:
     """Find the coefficients, none below zero, and the layers' factors that explain best what parts take.
 
     Least squares, each part weighed by how exactly its time is known, with a prior: a coefficient of which the parts
     say little stays near zero, so that a few tiny tensors do not tell what large ones take, and factors of layers near
-    one. The factors leave the sum of all layers as it is. A coefficient that would be negative is left out, the worst
-    one first.
+    one. The factors leave the sum of the float layers as it is. A coefficient that would be negative is left out, the
+    worst one first.
 
     Args:
         crossing: parts × 4: tensors that enter, their bytes, bytes that leave, bytes that leave fused groups.
         layers: parts × layers: seconds of each layer in its part, 0 in the others.
         seconds: of each part.
+        floats: how many of the layers, the first ones, are those whose sum is known; ``None``: all.
 
     Returns:
         The coefficients, and a factor for each layer.
@@ -161,6 +149,8 @@ def fit(
     excess = seconds - layers.sum(axis=1)
     count = layers.shape[1]
     each = layers.max(axis=0, initial=0.0)
+    if floats is not None:
+        each[floats:] = 0.0
     balance = each / (_CERTAIN_SUM * max(each.sum(), 1e-12))
     changes = np.zeros(count)
     # In megabytes, so that the columns are alike.
@@ -183,24 +173,3 @@ def fit(
             break
         del columns[int(np.argmin(solved[:used]))]
     return Coefficients(*(found * scale).tolist()), np.maximum(1 + changes, _LEAST_FACTOR)
-
-
-def _time_parts(
-    cut: Cut, count: int, whole: ServedModel, runtime: RuntimeSettings, inputs: Mapping[str, Array]
-) -> tuple[list[float], float]:
-    """Lower quartiles of the seconds of each part and of the whole model, run in turns."""
-    parts = [ServedModel(cut.extract(index).SerializeToString(), runtime) for index in range(count)]
-    taken: list[list[float]] = [[] for _ in range(count + 1)]
-    begin = time.perf_counter()
-    least, most = _ROUNDS
-    for round_ in range(most + 1):
-        if round_ > least and time.perf_counter() - begin > _SECONDS:
-            break
-        values = dict(inputs)
-        for index, part in enumerate([*parts, whole]):
-            seconds, outputs = part.run(values)
-            values |= outputs
-            if round_:  # the first one warms up
-                taken[index].append(seconds)
-    *alone, together = map(lower_quartile, taken)
-    return alone, together

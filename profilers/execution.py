@@ -16,11 +16,12 @@ from model_divider.quantize import quantize
 from model_divider.silu import fuse_silu
 from model_divider.wire import add_wire_layers, is_wire_layer
 from profilers.attribution import attribute_seconds, fused_tensors
-from profilers.borders import time_borders
+from profilers.borders import explain
 from profilers.labels import labelled
 from profilers.layer_by_layer import rescale, time_layers
 from profilers.node_times import time_nodes
 from profilers.random_inputs import random_inputs
+from profilers.random_parts import time_random_parts
 from profilers.served_runs import ServedModel
 from profilers.wire_layers import wired_tensors, without_wire_layers
 
@@ -94,10 +95,16 @@ def profile_execution(
         floats = dict.fromkeys(profile.graph.by_name, 0.0) | layers[0]
         integers = layers[-1]
         times = correct(profile.graph, floats, whole[0], (layers[1], whole[1]) if quantizable else None)
-        seed, fused = profile.settings.random_seed, fused_tensors(nodes[0], plain)
-        borders, known = time_borders(parsed, plain, times, fused, runtime, inputs, seed, part(progress, 0.7, 0.3))
-        known = dict.fromkeys(profile.graph.by_name, 0.0) | known
-        times = correct(profile.graph, known, whole[0], (layers[1], whole[1]) if quantizable else None)
+        parts = time_random_parts(
+            plain,
+            lambda chosen: quantize(parsed, chosen, profile.ranges, profile.settings.quantization),
+            runtime,
+            inputs,
+            profile.settings.random_seed,
+            part(progress, 0.7, 0.3),
+        )
+        borders, corrected = explain(parts, plain, times, fused_tensors(nodes[0], plain))
+        times |= corrected
         crossing = wired_tensors(profile.graph)
         borders |= {result: borders[read] for result, read in crossing.items() if read in borders}
     # Rounding takes what it was seen to take: as a share of what int8 saves elsewhere it might seem to take nothing.
