@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -70,8 +70,11 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
         EmbeddedServer("far", "cloud"),
     )
     async with embedded_cluster(servers) as cluster, connected(cluster.address) as nodes, AsyncExitStack() as stack:
-        for server, core in (("device", first_core), ("edge", second_core), ("far", second_core)):
-            pin(cluster.processes[server].pid, core)
+        cores = {"device": first_core, "edge": second_core, "far": second_core, "control": second_core}
+        for process, core in cores.items():
+            pin(cluster.processes[process].pid, {core})
+        # Callers need a core as well: not the one of the server that answers them.
+        stack.enter_context(pinned(second_core))
 
         async def deployed(first: str, second: str, device: str = "device") -> Running:
             division, blobs = await asyncio.to_thread(halves.divided, first, second, device)
@@ -111,7 +114,20 @@ def _cores() -> tuple[int, int]:
     return cores[0], cores[1]
 
 
-def pin(process: int, core: int) -> None:
-    """Keep all threads of a process, and those that they will start, on one core."""
+def pin(process: int, cores: set[int]) -> None:
+    """Keep all threads of a process, and those that they will start, on some cores."""
     for thread in Path(f"/proc/{process}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
+        # One that ends meanwhile is gone.
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), cores)
+
+
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Keep this process on one core while inside."""
+    before = os.sched_getaffinity(0)
+    pin(os.getpid(), {core})
+    try:
+        yield
+    finally:
+        pin(os.getpid(), before)
