@@ -40,7 +40,7 @@ class MethodSum:
 
 @dataclass(frozen=True)
 class SetTime:
-    """The undivided model with a set of layers in int8.
+    """The undivided model with a set of layers in int8; the first set is empty.
 
     Attributes:
         layers: how many are int8.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from core.cost import compute_seconds
 from core.documents import dumps
 from core.plan import Plan, Prediction
 from core.problem import Objective, Problem, SolverOptions
@@ -43,6 +44,7 @@ class PlannedCase:
         signature: equal for plans that put the same layers in the same precision on the same servers.
         predicted: by the sum of all computing and sending; ``None`` where the plan is infeasible.
         overlapped_seconds: latency with servers and links at work side by side.
+        compute_seconds: what of ``predicted`` is computing.
         layers: server → layers there, wire layers not counted.
         components: that run layers.
         int8_layers: without wire layers.
@@ -63,6 +65,7 @@ class PlannedCase:
     signature: str = ""
     predicted: Prediction | None = None
     overlapped_seconds: float | None = None
+    compute_seconds: float = 0.0
     layers: Mapping[str, int] | None = None
     components: int = 0
     int8_layers: int = 0
@@ -107,7 +110,17 @@ async def plan_cases(
     client: Client, model: str, servers: str, weights: Sequence[float], levels: Sequence[float], scale: float,
     progress: Progress,
 ) -> Cases:  # fmt: skip
-    """Plan for a set of servers, with every weight and limit on noise."""
+    """Plan for a set of servers, with every weight and limit on noise.
+
+    Args:
+        client: of the testbed.
+        model: its name there.
+        servers: a key of ``SERVER_SETS``.
+        weights: of latency.
+        levels: limits on noise, in the thesis's numbers.
+        scale: what they are multiplied by.
+        progress: told what is planned.
+    """
     wanted = [(weight, level) for weight in weights for level in levels]
     found = []
     for index, (weight, level) in enumerate(wanted):
@@ -159,11 +172,18 @@ async def _plan(client: Client, case: PlannedCase) -> PlannedCase:
         time_limit_seconds=TIME_LIMIT_SECONDS,
         **limits,  # type: ignore[arg-type]
     )
-    return planned(case, plan)
+    return planned(case, plan, await client.problem(plan.id or ""))
 
 
-def planned(case: PlannedCase, plan: Plan) -> PlannedCase:
-    """A case with the plan that was found for it."""
+def planned(case: PlannedCase, plan: Plan, problem: Problem) -> PlannedCase:
+    """A case with the plan that was found for it.
+
+    Args:
+        case: as asked.
+        plan: for it.
+        problem: that the plan solves.
+    """
+    chosen = frozenset(plan.quantized)
     return replace(
         case,
         status=plan.status,
@@ -172,6 +192,9 @@ def planned(case: PlannedCase, plan: Plan) -> PlannedCase:
         signature=signature(plan) if plan.predicted else "",
         predicted=plan.predicted,
         overlapped_seconds=plan.parallel.latency_seconds if plan.parallel else None,
+        compute_seconds=sum(
+            compute_seconds(problem, layer, server, layer in chosen) for layer, server in plan.placement.items()
+        ),
         layers=Counter(server for name, server in plan.placement.items() if not is_wire_layer(name)),
         components=sum(component.layers > 0 for component in plan.components),
         int8_layers=sum(not is_wire_layer(name) for name in plan.quantized),

@@ -106,7 +106,8 @@ def _span(values: Sequence[int]) -> str:
 
 def draw(plans: Sequence[DistinctPlan]) -> Figure:
     """A bar for each plan, coloured by server."""
-    names = [f"{plan.model.name}, {plan.case.servers}\n{plan.asked}" for plan in plans]
+    several = len({plan.model.name for plan in plans}) > 1
+    names = [f"{plan.model.name}, " * several + f"{plan.case.servers}\n{plan.asked}" for plan in plans]
     figure = new_figure(9.0, 1.2 + 0.42 * len(plans))
     axes = figure.subplots()
     left = [0.0] * len(plans)

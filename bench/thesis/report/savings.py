@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
 
+from bench.thesis.models import REQUESTED
 from bench.thesis.plans import PlannedCase
-from bench.thesis.report.drawing import FAINT, SETS, finish, new_figure
+from bench.thesis.report.drawing import FAINT, MARKERS, SETS, finish, new_figure
 from bench.thesis.report.plan_rows import DistinctPlan, distinct
 from bench.thesis.report.section import Picture, Section, ThesisFigure
 from bench.thesis.report.table import Column, Row, Table, percent
 from bench.thesis.results import ModelResults, Results
 from partita import units
 
-_STYLES = (":", "--", "-")
+_SPREAD = 0.7
+"""Of the points of a limit on noise, where the next is 1 away."""
 
 
 def section(results: Results) -> Section:
@@ -97,10 +99,12 @@ def findings(results: Results) -> list[str]:
             f"{percent(thriftiest['measured_energy'])} of its energy, predicted "
             f"{percent(thriftiest['predicted_energy'])}."
         )
-        whole = [row for row in rows if row["measured_energy"] > 1]
+        elsewhere = [row for row in rows if row["servers"] != "device"]
+        whole = [row for row in elsewhere if row["measured_energy"] > 1]
         if whole:
             words.append(
-                f"{len(whole)} of {len(rows)} plans need more energy in all than the device alone: they are fast at "
+                f"{len(whole)} of {len(elsewhere)} plans for several servers need more energy in all than the device "
+                "alone: they are fast at "
                 "its cost."
             )
         three = [row["measured_latency"] for row in rows if row["servers"] == "device+edge+cloud"]
@@ -112,6 +116,7 @@ def findings(results: Results) -> list[str]:
                 if gain > 0.02
                 else "The cloud hardly makes the fastest plan faster: what it computes sooner, its distance costs."
             )
+    words += _noise_words(results)
     words.append(
         "The thesis's own percentages are not at hand; what must agree is the direction: more servers and more int8 "
         "never "
@@ -121,31 +126,61 @@ def findings(results: Results) -> list[str]:
     return words
 
 
+def _noise_words(results: Results) -> list[str]:
+    plans = [plan for plan in distinct(results.models) if plan.measured.noise > 0]
+    over = [plan for plan in plans if plan.measured.noise > plan.case.noise_limit]
+    if not plans:
+        return []
+    words = [
+        f"Noise as measured on {REQUESTED} inputs that no profile saw is above its limit in {len(over)} of "
+        f"{len(plans)} "
+        "plans that have any"
+        + (
+            f", up to {max(plan.measured.noise - plan.case.noise_limit for plan in over):.2g} above: limits are kept "
+            "by "
+            "the noise model's prediction, which is a mean over other inputs."
+            if over
+            else "."
+        )
+    ]
+    if zero := [plan for plan in plans if plan.case.noise_limit == 0]:
+        words.append(
+            f"{len(zero)} of them are for a limit of 0: the noise polynomial predicts less than nothing for some "
+            "sets of "
+            "layers whose noise is small, so that planning takes them for free."
+        )
+    return words
+
+
 def _drawer(model: ModelResults) -> Callable[[], Figure]:
     return lambda: draw(model)
 
 
 def draw(model: ModelResults) -> Figure:
-    """Shares by limit on noise: measured as points, predicted as lines."""
+    """Shares by limit on noise: measured as points, predicted as dashes beside them."""
     figure = new_figure(10.0, 4.0)
-    rows = {plan.case.signature: plan_row(plan) for plan in distinct([model])}
+    rows = {(plan.case.servers, plan.case.signature): plan_row(plan) for plan in distinct([model])}
     panels = (("latency", "latency"), ("energy", "energy of all servers"), ("device_energy", "the device's energy"))
     weights = sorted({case.latency_weight for case in model.cases})
+    levels = sorted({case.noise_level for case in model.cases})
+    series = [(servers, weight) for servers in SETS for weight in weights]
     for axes, (key, title) in zip(figure.subplots(1, 3), panels, strict=True):
-        for servers, color in SETS.items():
-            for number, weight in enumerate(weights):
-                cases = _of(model, servers, weight)
-                levels = [case.noise_level for case in cases]
-                found = [rows[case.signature] for case in cases]
-                style = {"color": color, "linestyle": _STYLES[number % 3]}
-                axes.plot(levels, [100 * row[f"predicted_{key}"] for row in found], linewidth=1, **style)
-                label = f"{servers}, ω {weight:g}" if key == "latency" else None
-                axes.plot(levels, [100 * row[f"measured_{key}"] for row in found], "osD"[number % 3], color=color,
-                          label=label, markersize=4 + 2 * (len(weights) - number), fillstyle="none")  # fmt: skip
+        for number, (servers, weight) in enumerate(series):
+            cases = _of(model, servers, weight)
+            offset = _SPREAD * (number / max(1, len(series) - 1) - 0.5)
+            places = [levels.index(case.noise_level) + offset for case in cases]
+            found = [rows[servers, case.signature] for case in cases]
+            predicted = [100 * row[f"predicted_{key}"] for row in found]
+            axes.plot(places, predicted, "_", color="black", markersize=7, zorder=3)
+            label = f"{servers}, ω {weight:g}" if key == "latency" else None
+            measured = [100 * row[f"measured_{key}"] for row in found]
+            marker = MARKERS[weights.index(weight) % len(MARKERS)]
+            axes.plot(places, measured, marker, color=SETS[servers], label=label, markersize=5)
         axes.axhline(100.0, color=FAINT, zorder=0)
         axes.set_ylim(bottom=0)
-        finish(axes, title, "noise limit η", "% of the device alone", legend=False)
-    figure.suptitle(f"{model.name}; points: measured, lines: predicted", fontsize=10)
+        axes.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
+        finish(axes, title, "noise limit η", "% of the device alone" if key == "latency" else "", legend=False)
+    figure.suptitle(f"{model.name}: measured (points) and predicted (dashes)", fontsize=10)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 

@@ -170,6 +170,7 @@ def draw(times: Sequence[PlanningTime]) -> Figure:
         ]
         right.plot(layers, medians, f"{MARKERS[index % 7]}-", color=COLORS[index % 7], label=f"{servers} servers")
     left.set_yscale("log")
+    left.set_xticks(sorted({one.servers for one in static} | {6}))
     finish(left, "static: given models", "servers", "seconds of planning")
     finish(right, "random models", "layers", "")
     return figure

@@ -44,12 +44,17 @@ class Table:
 
     def markdown(self) -> str:
         """The table in Markdown; a missing value is a dash."""
+        columns = [column for column in self.columns if not self._is_told(column)]
         lines = [
-            _line(column.heading for column in self.columns),
-            _line("---:" if column.right else "---" for column in self.columns),
+            _line(column.heading for column in columns),
+            _line("---:" if column.right else "---" for column in columns),
         ]
-        lines += [_line(_shown(column, row) for column in self.columns) for row in self.rows]
+        lines += [_line(_shown(column, row) for column in columns) for row in self.rows]
         return "\n".join(lines) + "\n"
+
+    def _is_told(self, column: Column) -> bool:
+        """Whether a column says of every row which model it is of, and there is one model."""
+        return column.key == "model" and len(self.rows) > 1 and len({row.get("model") for row in self.rows}) == 1
 
     def csv(self) -> str:
         """The table as CSV, with a heading."""
