@@ -12,6 +12,7 @@ from core.progress import Progress, no_progress, part
 from optimizer.baselines import SimplePlans, baseline
 from optimizer.candidate import Candidate, candidate, rank
 from optimizer.clock import Clock, never
+from optimizer.components import with_compression
 from optimizer.infeasibility import explain, layer_without_server
 from optimizer.method import method_for
 from optimizer.overlap.planning import minimize_overlapped
@@ -170,7 +171,7 @@ def _assembled(problem: Problem, found: _Found, plans: SimplePlans, clock: Clock
         predicted=best.solution.prediction,
         placement=best.solution.placement,
         quantized=tuple(name for name in problem.model.by_name if name in best.solution.quantized),
-        components=best.components,
+        components=with_compression(problem, best.components, best.solution.quantized),
         baselines={name: baseline(problem, table, one) for name, one in simple.items()},
         goal=goal,
         parallel=best.parallel,
