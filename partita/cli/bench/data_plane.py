@@ -1,4 +1,4 @@
-"""``partita bench transport``, ``cutting``, ``pipeline`` and ``soak``: how fast and how sure tensors travel."""
+"""The benches ``transport``, ``cutting``, ``pipeline``, ``seeing`` and ``soak``: how fast and how sure tensors travel."""
 
 import asyncio
 from pathlib import Path
@@ -135,6 +135,39 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
         f"steady state with {in_flight} requests in flight; bound: what the busiest server computes for a request,"
     )
     out.print("measured in the same run, and (alone) while the other core idles; slow link: share of its throughput")
+
+
+@bench_app.command("seeing")
+def seeing(
+    rounds: Annotated[int, typer.Option(min=2, help="How often all takes turns.")] = 12,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Of each turn.")] = 2.0,
+    quick: Annotated[bool, typer.Option("--quick", help="One small model, for a try.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what metrics and traces cost: processor time of requests with and without, in turns on the same servers.
+
+    Two servers in this process run a transformer's halves, and a small one's; metrics are read every second, and every
+    request's trace goes to a collector in another process. Takes about three minutes.
+    """
+    from bench.seeing.run import quick_models, run, standard_models, summary
+
+    with progress_bar("bench seeing") as progress:
+        models = quick_models() if quick else standard_models()
+        figures = summary(asyncio.run(run(models, rounds, seconds, progress)))
+    if as_json:
+        print_json(figures)
+        return
+    shown = table("model", ">request", ">metrics", ">metrics and traces", ">metrics", ">metrics and traces")
+    for name, one in figures["models"].items():
+        spent = one["request_seconds"]
+        shown.add_row(
+            name,
+            units.seconds(spent["nothing"]),
+            *(units.seconds(spent[seen] - spent["nothing"]) for seen in ("metrics", "metrics and traces")),
+            *(f"{one[cost]:+.2%}" for cost in ("metrics_cost", "metrics_and_traces_cost")),
+        )
+    out.print(shown)
+    out.print("processor time of a request, what seeing adds to it, and the share of the throughput that this takes")
 
 
 @bench_app.command("soak")
