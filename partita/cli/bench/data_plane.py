@@ -1,4 +1,4 @@
-"""The benches ``transport``, ``cutting``, ``pipeline``, ``seeing`` and ``soak``: how fast and how sure tensors travel."""
+"""``partita bench transport``, ``cutting``, ``pipeline``, ``seeing`` and ``soak``: of tensors and requests on their way."""
 
 import asyncio
 from pathlib import Path
