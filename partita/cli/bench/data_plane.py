@@ -1,4 +1,4 @@
-"""``partita bench transport``, ``cutting``, ``pipeline``, ``seeing`` and ``soak``: of tensors and requests on their way."""
+"""``partita bench transport``, ``cutting``, ``pipeline``, ``seeing`` and ``soak``: of tensors and of requests."""
 
 import asyncio
 from pathlib import Path
