@@ -1,6 +1,6 @@
 """Embedded clusters for system tests: real processes, small models."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,9 @@ SERVERS = (
 
 
 @asynccontextmanager
-async def small_cluster(directory: Path) -> AsyncIterator[tuple[EmbeddedCluster, aio.Client]]:
-    """Three servers and a client; the link between device and edge is slow."""
-    async with embedded_cluster(SERVERS, directory) as cluster, aio.connect(cluster.address) as client:
+async def small_cluster(
+    directory: Path, servers: Sequence[EmbeddedServer] = SERVERS
+) -> AsyncIterator[tuple[EmbeddedCluster, aio.Client]]:
+    """Three servers, or those given, and a client; the link between device and edge is slow."""
+    async with embedded_cluster(servers, directory) as cluster, aio.connect(cluster.address) as client:
         yield cluster, client

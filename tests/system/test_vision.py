@@ -2,39 +2,29 @@
 
 import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import supervision as sv
+from typer.testing import CliRunner
 
-import partita
 from partita import aio
+from partita.cli.app import app
 from partita.vision import Vision, described, read_image
 from tests.integration.test_open_inference import triton_program
-from tests.system.conftest import small_cluster
+from tests.system.conftest import SERVERS, small_cluster
 from tests.unit.vision_models import SIDE, WholeModel, finder, picture
 
 COLOURS = (("red", (8, 16, 16, 24)), ("green", (40, 0, 48, 8)))
 
 
-async def command(address: str, *arguments: object) -> str:
-    """What the command line prints."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "partita.cli.main",
-        *map(str, arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PARTITA_ADDRESS": address, "PYTHONPATH": str(Path(partita.__file__).parents[1])},
-    )
-    told, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return told.decode()
+def command(address: str, *arguments: object) -> str:
+    """What the command line prints, run in this process: another one would spend seconds on imports alone."""
+    done = CliRunner().invoke(app, list(map(str, arguments)), env={"PARTITA_ADDRESS": address})
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 async def deployed(client: aio.Client) -> aio.Deployment:
@@ -60,16 +50,17 @@ async def test_pictures_and_videos_are_seen_by_a_divided_model_as_by_the_whole(t
             frame = picture((SIDE, SIDE), ("green", (8 * index, 8, 8 * index + 8, 16)))
             sink.write_frame(np.ascontiguousarray(np.asarray(frame)[:, :, ::-1]))
     whole = WholeModel(finder("segment"))
-    async with small_cluster(tmp_path) as (cluster, client):
+    async with small_cluster(tmp_path, SERVERS[:2]) as (cluster, client):
         deployment = await deployed(client)
         assert len({component.server for component in deployment.info.detail.division.components}) >= 2
         assert deployment.info.metadata["names"] == "{0: 'red', 1: 'green'}"
-        found, frames, (seen, outputs) = await asyncio.gather(
-            command(cluster.address, "infer", "finder", streets, "--save", tmp_path / "drawn", "--json"),
-            command(cluster.address, "infer", "finder", "--video", video, "--save", tmp_path / "drawn", "--json"),
-            triton_program(deployment.info.front_end_address, "finder", pixels(streets / "2.png"), tmp_path),
-        )
-        told = await command(cluster.address, "infer", "finder", streets / "2.png")
+        program = triton_program(deployment.info.front_end_address, "finder", pixels(streets / "2.png"), tmp_path)
+        asking = asyncio.create_task(program)
+        infer, drawn = (command, cluster.address, "infer", "finder"), ("--save", tmp_path / "drawn", "--json")
+        found = await asyncio.to_thread(*infer, streets, *drawn)
+        frames = await asyncio.to_thread(*infer, "--video", video, *drawn)
+        told = await asyncio.to_thread(*infer, streets / "2.png")
+        seen, outputs = await asking
     assert "red" in told
     assert "green" in told
     _check_images(json.loads(found), whole, streets, tmp_path / "drawn")
