@@ -5,7 +5,8 @@ With x_ik = 1 where layer i runs on server k, q_i = 1 where it is int8, and y_tk
 
 - latency T = Σ_ik x_ik f̂_k(i, q_i) + Σ_tkh y_tkh g_kh(bytes_t (1 − (1 − 1/α) q_source(t))), where g_kh(b) are the
   seconds of ``core.problem.Link``: b / throughput_kh + rtt_kh, or interpolated between measured sizes; where k ≠ h
-  the seconds of ``core.problem.BorderTime`` of t leaving k and entering h are added to it,
+  the seconds of ``core.problem.BorderTime`` of t leaving k and entering h are added to it, and what compressing t
+  gains there (``Problem.compression_gain``) is taken off,
 - energy E = Σ_k P^c_k T^c_k + P^self_k T^x_kk + P^tx_k Σ_{h≠k} T^x_kh, by the seconds of each server and link,
 - memory m_k = Σ_i x_ik weight_i (1 − (1 − 1/α) q_i),
 - noise η(q), the polynomial of ``core.problem.NoiseModel``.
@@ -71,7 +72,8 @@ class CostTables:
     The seconds to send a tensor of b bytes over a link are piecewise linear in b: a sum, for each link with its own
     weights, of the basis functions 1, b and max(0, b − knot) for every knot of any link. What groups, cuts or plans
     send can therefore be added up before it is weighed. Where the problem has border times, there are two more basis
-    functions for each server: the seconds of the tensor's leaving and of its entering there.
+    functions for each server: the seconds of the tensor's leaving and of its entering there. Each link on which
+    compressing any tensor pays has one more: the seconds that it gains.
 
     Attributes:
         rows: name → row.
@@ -111,6 +113,7 @@ class CostTables:
         self._read_links()
         self._read_borders()
         self.transfers = self._group_tensors()
+        self._read_compression()
         targets = [(index, row) for index, group in enumerate(self.transfers) for row in group.targets]
         self._group_of, self._target_of = np.array(targets, dtype=np.int64).reshape(-1, 2).T
         self._producers = np.array([group.producer for group in self.transfers], dtype=np.int64)
@@ -147,6 +150,26 @@ class CostTables:
             weights[:, len(servers) + column, column] = crossing[:, column]
         self.seconds_per_basis = np.concatenate([self.seconds_per_basis, weights], axis=1)
 
+    def _read_compression(self) -> None:
+        """Find what compressing gains on each link, float and int8 apart: links × 2 × tensors."""
+        problem, found, weights = self._problem, [], []
+        known = problem.compression.keys() | problem.quantized_compression.keys()
+        candidates = [(index, tensor) for index, tensor in enumerate(self._sent) if tensor.name in known]
+        for link in problem.links if candidates else ():
+            gains = np.zeros((2, len(self._sent)))
+            for index, tensor in candidates:
+                for precision in (0, 1):
+                    gains[precision, index] = problem.compression_gain(
+                        tensor, link.source, link.target, bool(precision)
+                    )
+            if gains.any():
+                found.append(gains)
+                weights.append(np.zeros((len(self._columns), len(self._columns))))
+                weights[-1][self._columns[link.source], self._columns[link.target]] = -1.0
+        self._gains: Sequence[Numbers] = found
+        if weights:
+            self.seconds_per_basis = np.concatenate([self.seconds_per_basis, np.stack(weights, axis=1)], axis=1)
+
     def _group_tensors(self) -> tuple[Transfers, ...]:
         model = self._problem.model
         position = {name: index for index, name in enumerate(model.topological_order)}
@@ -171,6 +194,7 @@ class CostTables:
         for precision, factor in enumerate(self.factors):
             bent = np.maximum(0.0, sizes * factor - self._bends[:, None])
             of_each = (np.ones_like(sizes), sizes * factor, *bent, *self._border_seconds(precision))
+            of_each += tuple(gains[precision] for gains in self._gains)
             for index, column in enumerate(of_each):
                 values[:, precision, index] = np.bincount(group_of, column, len(self.transfers))
         return values
@@ -248,7 +272,7 @@ class CostTables:
     def _where(self, placement: Mapping[str, str]) -> Columns:
         """The server of every row."""
         where = np.zeros(len(self.rows), dtype=np.int64)
-        where[:-2] = [self._columns[placement[layer.name]] for layer in self._problem.model.layers]
+        where[:-2] = list(map(self._columns.__getitem__, map(placement.__getitem__, self._problem.model.by_name)))
         return where
 
     def _sendings(self, where: Columns) -> tuple[Columns, Columns, Columns]:

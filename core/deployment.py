@@ -1,7 +1,7 @@
 """A plan put in force: the sub-models, where they run and which tensors go where."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.plan import ParallelPrediction
@@ -24,6 +24,7 @@ class Component:
         routes: output name → component ids that receive it, or ``FRONT_END``.
         layers: names of its layers.
         quantized: names of those that run in int8.
+        compressed: output name → servers to which it goes compressed without loss.
     """
 
     id: int
@@ -34,6 +35,7 @@ class Component:
     routes: Mapping[str, tuple[int, ...]]
     layers: tuple[str, ...] = ()
     quantized: tuple[str, ...] = ()
+    compressed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Division:
         input_routes: model input → component ids that receive it, or ``FRONT_END`` where it is an output too.
         components: in topological order.
         whole_blob: content hash of the same, quantised, model undivided.
+        compressed_inputs: model input → servers to which it goes compressed without loss.
     """
 
     model: str
@@ -55,6 +58,7 @@ class Division:
     input_routes: Mapping[str, tuple[int, ...]]
     components: tuple[Component, ...]
     whole_blob: str
+    compressed_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

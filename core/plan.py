@@ -62,6 +62,7 @@ class PlannedComponent:
         layer_names: which.
         inputs: names of tensors it receives.
         outputs: tensor name → ids of the components that receive it.
+        compressed: tensor name → servers to which it goes compressed without loss.
     """
 
     id: int
@@ -70,6 +71,7 @@ class PlannedComponent:
     inputs: tuple[str, ...]
     outputs: Mapping[str, tuple[int, ...]]
     layer_names: tuple[str, ...] = ()
+    compressed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Server:
         transmit_watts: power drawn while sending to another server.
         self_transmit_watts: power drawn while sending to itself.
         memory_bytes: room for weights; ``None`` is no limit.
+        compression_slowness: how many times as long as ``Compression`` says compressing and decompressing take here.
     """
 
     name: str
@@ -31,9 +32,11 @@ class Server:
     self_transmit_watts: float = 0.0
     transmit_watts: float = 0.0
     memory_bytes: int | None = None
+    compression_slowness: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.compute_watts, self.transmit_watts, self.self_transmit_watts, self.memory_bytes or 0) < 0:
+        watts = self.compute_watts, self.transmit_watts, self.self_transmit_watts
+        if min(*watts, self.memory_bytes or 0, self.compression_slowness) < 0:
             raise InvalidDocumentError(f"server {self.name!r} has a negative value")
 
 
@@ -123,6 +126,11 @@ class LayerTime:
         if self.seconds < 0:
             raise InvalidDocumentError(f"a layer's time cannot be negative, but is {self.seconds:g} s")
 
+    def times(self, factor: float) -> "LayerTime":
+        """On a server that takes ``factor`` times as long."""
+        quantized = self.quantized_seconds
+        return LayerTime(self.seconds * factor, None if quantized is None else quantized * factor)
+
 
 @dataclass(frozen=True)
 class BorderTime:
@@ -148,6 +156,13 @@ class BorderTime:
         if min(*self.leaving, *self.entering) < 0:
             raise InvalidDocumentError(f"a tensor's border times cannot be negative: {self}")
 
+    def times(self, factor: float) -> "BorderTime":
+        """On a server that takes ``factor`` times as long."""
+        return BorderTime(
+            *(seconds * factor for seconds in (self.leaving_seconds, self.entering_seconds)),
+            *(seconds * factor for seconds in (self.quantized_leaving_seconds, self.quantized_entering_seconds)),
+        )
+
     @property
     def leaving(self) -> tuple[float, float]:
         """Of a tensor made in float, and in int8."""
@@ -158,6 +173,28 @@ class BorderTime:
         """Of a tensor made in float, and in int8."""
         return self.entering_seconds, self.quantized_entering_seconds
 
+
+@dataclass(frozen=True)
+class Compression:
+    """What compressing a tensor without loss brings, and takes.
+
+    Attributes:
+        ratio: bytes that are left / bytes that there were.
+        compress_seconds: on the server that sends it.
+        decompress_seconds: on the server that receives it.
+    """
+
+    ratio: float
+    compress_seconds: float
+    decompress_seconds: float
+
+    def __post_init__(self) -> None:
+        if min(self.ratio, self.compress_seconds, self.decompress_seconds) < 0:
+            raise InvalidDocumentError(f"a tensor's compression has a negative value: {self}")
+
+
+WORTH_COMPRESSING = 0.95
+"""A tensor is compressed where it then arrives within this share of the time: its next values may be less alike."""
 
 NO_BORDER = BorderTime()
 """Of tensors without an entry."""
@@ -255,7 +292,8 @@ class Problem:
 
     A link that is not listed may not be used; a self-link that is not listed costs nothing. A layer
     without an execution entry on a server cannot run there. ``borders``, server → tensor → ``BorderTime``, may be
-    absent, as may any of its entries: no more than the sending is counted there.
+    absent, as may any of its entries: no more than the sending is counted there. So may ``compression``, by tensor as
+    made in float, and ``quantized_compression``, as made in int8: what has no entry is sent as it is.
 
     Raises:
         InvalidDocumentError: names do not match up or there is no server.
@@ -270,6 +308,8 @@ class Problem:
     limits: Limits = field(default_factory=Limits)
     quantized_size_ratio: float = 4.0
     borders: Mapping[str, Mapping[str, BorderTime]] = field(default_factory=dict)
+    compression: Mapping[str, Compression] = field(default_factory=dict)
+    quantized_compression: Mapping[str, Compression] = field(default_factory=dict)
     format: Literal["partita/problem@1"] = "partita/problem@1"
 
     def __post_init__(self) -> None:
@@ -285,6 +325,8 @@ class Problem:
         tensors = {tensor.name for tensor in self.model.tensors}
         for server, borders in self.borders.items():
             self._known(f"borders[{server!r}]", list(borders), tensors, "tensor")
+        self._known("compression", list(self.compression), tensors, "tensor")
+        self._known("quantized_compression", list(self.quantized_compression), tensors, "tensor")
         for link in self.links:
             self._known("links", [link.source, link.target], set(names), "server")
         if len(self.link_by_pair) != len(self.links):
@@ -337,12 +379,32 @@ class Problem:
         Args:
             quantized: whether its producer is int8.
         """
-        byte_count = tensor.bytes / (self.quantized_size_ratio if quantized else 1.0)
-        seconds = self.transfer_seconds(source, target, byte_count)
+        seconds = self.transfer_seconds(source, target, self._bytes(tensor, quantized))
         if seconds is None or source == target:
             return seconds
+        seconds -= self.compression_gain(tensor, source, target, quantized)
         leaves = self.borders.get(source, {}).get(tensor.name, NO_BORDER).leaving[quantized]
         return seconds + leaves + self.borders.get(target, {}).get(tensor.name, NO_BORDER).entering[quantized]
+
+    def compression_gain(self, tensor: Tensor, source: str, target: str, quantized: bool) -> float:
+        """Seconds by which a tensor arrives sooner where it is compressed; 0 where it is sent as it is.
+
+        With b bytes, of which r b are left, and g the seconds of the link: g(b) − g(r b) − compress − decompress,
+        where that is no less than a twentieth of g(b).
+        """
+        known = (self.quantized_compression if quantized else self.compression).get(tensor.name)
+        link = self.link_by_pair.get((source, target))
+        if known is None or link is None or source == target:
+            return 0.0
+        byte_count = self._bytes(tensor, quantized)
+        plain = link.seconds(byte_count)
+        compressed = link.seconds(byte_count * known.ratio)
+        compressed += known.compress_seconds * self.server_by_name[source].compression_slowness
+        compressed += known.decompress_seconds * self.server_by_name[target].compression_slowness
+        return plain - compressed if compressed < WORTH_COMPRESSING * plain else 0.0
+
+    def _bytes(self, tensor: Tensor, quantized: bool) -> float:
+        return tensor.bytes / (self.quantized_size_ratio if quantized else 1.0)
 
     def delay_seconds(self, source: str, target: str) -> float:
         """The part of sending during which the sender can send more already; 0 where no link is listed."""

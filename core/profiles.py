@@ -1,12 +1,12 @@
 """What is measured: of a model, of a model on a server, of a server and of the network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from core.errors import InvalidDocumentError
 from core.graph import ModelGraph
-from core.problem import BorderTime, LayerTime, Link, NoiseModel
+from core.problem import BorderTime, Compression, LayerTime, Link, NoiseModel
 from core.tensors import TensorSpec
 
 ActivationType = Literal["uint8", "int8"]
@@ -62,7 +62,7 @@ class Range:
 
 @dataclass(frozen=True)
 class ModelProfilerSettings:
-    """What shapes a model profile; part of the key under which it is stored.
+    """What shapes a model's profiles; part of the keys under which they are stored.
 
     Attributes:
         quantizable_count: how many of the heaviest quantisable operators form V_Q; 0 keeps all in float.
@@ -77,6 +77,7 @@ class ModelProfilerSettings:
             ``detection-agreement`` (noise is then 1 − agreement), or a function as ``module:function``.
         random_seed: makes masks and generated inputs repeatable.
         quantization: how layers become int8.
+        timing: how servers time layers, see ``RuntimeSettings``; those set to ``layer-by-layer`` do that anyway.
     """
 
     quantizable_count: int = 12
@@ -88,6 +89,7 @@ class ModelProfilerSettings:
     noise_measure: str = "mean-absolute-difference"
     random_seed: int = 0
     quantization: QuantizationSettings = field(default_factory=QuantizationSettings)
+    timing: TimingMethod = "profiler"
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,21 @@ class NoiseFit:
 
 
 @dataclass(frozen=True)
+class ModelCompression:
+    """How small tensors become when they are compressed without loss.
+
+    Attributes:
+        floating: by tensor, as made in float; only of those that become smaller.
+        rounded: by tensor, as made by an int8 layer.
+        reference_seconds: of a fixed block on the machine whose seconds these are.
+    """
+
+    floating: Mapping[str, Compression]
+    rounded: Mapping[str, Compression]
+    reference_seconds: float
+
+
+@dataclass(frozen=True)
 class ModelProfile:
     """What is known of a model independent of where it runs.
 
@@ -128,6 +145,7 @@ class ModelProfile:
         outputs: the model's outputs.
         ranges: calibrated range of every tensor that quantising V_Q needs.
         noise: ``None`` where nothing is quantisable.
+        compression: of tensors on their way; ``None`` where it was not measured.
     """
 
     model: str
@@ -137,6 +155,7 @@ class ModelProfile:
     outputs: tuple[TensorSpec, ...]
     ranges: Mapping[str, Range]
     noise: NoiseFit | None = None
+    compression: ModelCompression | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +198,8 @@ class ProfilingPhase:
 class ExecutionProfile:
     """Seconds of each layer of a model on one server, corrected to whole runs (design section 5).
 
+    They are measured at the machine's own speed; see ``slowed``.
+
     Attributes:
         model: content hash.
         fingerprint: of the server that measured, see ``ServerState``.
@@ -188,6 +209,8 @@ class ExecutionProfile:
         layer_sum_seconds: sum of the uncorrected float times, for comparison.
         energy: of a run of the whole float model; ``None`` where the machine has no meter that can be read.
         borders: tensor → what its leaving and entering this server costs in computing.
+        compression_seconds: of the block of ``ModelCompression.reference_seconds`` on this server; ``None`` where it
+            was not measured.
     """
 
     model: str
@@ -198,6 +221,21 @@ class ExecutionProfile:
     layer_sum_seconds: float
     energy: RunEnergy | None = None
     borders: Mapping[str, BorderTime] = field(default_factory=dict)
+    compression_seconds: float | None = None
+
+    def slowed(self, factor: float) -> "ExecutionProfile":
+        """What holds on such a server where all runs take ``factor`` times as long; the energy of that is not known."""
+        if factor == 1:
+            return self
+        return replace(
+            self,
+            layers={name: time.times(factor) for name, time in self.layers.items()},
+            whole_seconds=self.whole_seconds * factor,
+            mixed_seconds=None if self.mixed_seconds is None else self.mixed_seconds * factor,
+            layer_sum_seconds=self.layer_sum_seconds * factor,
+            energy=None,
+            borders={name: border.times(factor) for name, border in self.borders.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -216,7 +254,7 @@ class ServerState:
 
     Attributes:
         name: the server.
-        fingerprint: hash of processor model, cores, threads, slow-down, provider and runtime version:
+        fingerprint: hash of processor model, cores, threads, provider and runtime version:
             equal fingerprints share execution profiles.
         description: the same in words.
         machine: identity of the machine; servers that share one are measured one after another.
@@ -227,6 +265,7 @@ class ServerState:
         temperature_celsius: of the processor; ``None`` where it has no sensor that can be read.
         drawn_watts: what the machine's own meters say it draws now; ``None`` where it has none.
         battery_level: 0 to 1; ``None`` where there is no battery.
+        slowdown: by how much its runs are slowed down, see ``RuntimeSettings``; profiles know its own speed.
     """
 
     name: str
@@ -240,6 +279,7 @@ class ServerState:
     temperature_celsius: float | None = None
     drawn_watts: float | None = None
     battery_level: float | None = None
+    slowdown: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
         if name not in names:
             raise InvalidArgumentError(f"memory limit for {name!r}, which is not among the servers {names}")
     noise = profiles.model.noise
+    slowness = _compression_slowness(profiles)
+    compression = profiles.model.compression if slowness else None
     return Problem(
         model=ruled(profiles.model.graph, wishes, names),
         servers=tuple(
@@ -96,6 +98,7 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
                 self_transmit_watts=state.power.self_transmit_watts,
                 transmit_watts=state.power.transmit_watts,
                 memory_bytes=wishes.memory_limit_bytes.get(state.name, state.memory_bytes),
+                compression_slowness=slowness.get(state.name, 1.0),
             )
             for state in (server.state for server in profiles.servers)
             if state is not None
@@ -103,10 +106,23 @@ def build_problem(profiles: Profiles, wishes: PlanWishes) -> Problem:
         links=tuple(link.link for link in profiles.links),
         execution={name: profile.layers for name, profile in profiles.execution.items()},
         borders={name: profile.borders for name, profile in profiles.execution.items() if profile.borders},
+        compression=compression.floating if compression else {},
+        quantized_compression=compression.rounded if compression else {},
         noise=noise.model if noise else None,
         objective=wishes.objective,
         limits=wishes.limits,
     )
+
+
+def _compression_slowness(profiles: Profiles) -> dict[str, float]:
+    """How much longer compressing takes on each server than where it was measured; empty where that is not known."""
+    measured = profiles.model.compression
+    found = {
+        name: profile.compression_seconds / measured.reference_seconds
+        for name, profile in profiles.execution.items()
+        if profile.compression_seconds is not None and measured is not None
+    }
+    return found if len(found) == len(profiles.execution) else {}
 
 
 def ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> ModelGraph:

@@ -23,7 +23,9 @@ class Inferencers(Protocol):
     def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
         """Have a server do its part in a request, for at most ``seconds``; closing the iterator ends it there."""
 
-    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+    async def to_inferencer(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
+    ) -> None:
         """Send a model input to a server; returns when it has arrived."""
 
 
@@ -114,9 +116,12 @@ class Attempts:
             for name, targets in version.division.input_routes.items():
                 if FRONT_END in targets:
                     self.deliver(key, name, inputs[name])
+                compressed = version.division.compressed_inputs.get(name, ())
                 for server in dict.fromkeys(servers[target] for target in targets if target != FRONT_END):
-                    address = version.addresses[server]
-                    group.create_task(self._inferencers.to_inferencer(server, address, key, name, inputs[name]))
+                    address, array = version.addresses[server], inputs[name]
+                    group.create_task(
+                        self._inferencers.to_inferencer(server, address, key, name, array, server in compressed)
+                    )
             collected = group.create_task(collect())
         outputs, taken = collected.result()
         return Answer(key, outputs, taken, tuple(sorted(runs, key=lambda run: run.component)))

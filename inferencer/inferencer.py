@@ -172,12 +172,17 @@ class Inferencer:
         for name, targets in component.routes.items():
             array = outputs[name]
             if FRONT_END in targets:
-                sending.append(self._outlet.to_front_end(version.device, version.front_end_address, key, name, array))
+                compress = version.device in component.compressed.get(name, ())
+                sending.append(
+                    self._outlet.to_front_end(version.device, version.front_end_address, key, name, array, compress)
+                )
             for server in dict.fromkeys(loaded.servers[target] for target in targets if target != FRONT_END):
                 if server == self._server:
                     request.put(name, array)
                 else:
-                    sending.append(self._outlet.to_inferencer(server, version.addresses[server], key, name, array))
+                    compress = server in component.compressed.get(name, ())
+                    address = version.addresses[server]
+                    sending.append(self._outlet.to_inferencer(server, address, key, name, array, compress))
         await run_all(sending)
 
     def _version(self, key: RequestKey) -> _Loaded:

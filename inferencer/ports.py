@@ -16,8 +16,12 @@ class BlobSource(Protocol):
 class Outlet(Protocol):
     """Where tensors go."""
 
-    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+    async def to_inferencer(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
+    ) -> None:
         """Send a tensor to another server's Inferencer; returns when it has arrived."""
 
-    async def to_front_end(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+    async def to_front_end(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
+    ) -> None:
         """Send a model output to the device's FrontEnd; returns when it has arrived."""

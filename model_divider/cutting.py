@@ -58,6 +58,13 @@ class Cut:
         """Component that sends a crossing tensor; ``None`` for the model's inputs."""
         return self._sources[tensor]
 
+    def planned_name(self, tensor: str) -> str:
+        """Name that the planner has for a crossing tensor: of an int8 one, that of what is dequantised from it."""
+        for node in self._model.graph.node:
+            if node.op_type == "DequantizeLinear" and node.input[0] == tensor and node.name not in self._homes:
+                return node.output[0]
+        return tensor
+
     def inputs(self, component: int) -> list[str]:
         """Names of the tensors that reach a component from elsewhere."""
         return self._inputs[component]

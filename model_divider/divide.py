@@ -73,6 +73,11 @@ def divide(
                 routes={output.name: cut.receivers(output.name) for output in outputs},
                 layers=component.layer_names,
                 quantized=tuple(name for name in component.layer_names if name in cut.quantized),
+                compressed={
+                    output.name: component.compressed[name]
+                    for output in outputs
+                    if (name := cut.planned_name(output.name)) in component.compressed
+                },
             )
         )
     division = Division(
@@ -82,6 +87,7 @@ def divide(
         input_routes={value.name: cut.receivers(value.name) for value in whole.graph.input},
         components=tuple(components),
         whole_blob=_keep(fuse_silu(whole), blobs),
+        compressed_inputs=plan.components[0].compressed,
     )
     progress(1.0, "divided")
     return division, blobs

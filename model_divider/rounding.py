@@ -32,6 +32,14 @@ def activation_parameters(seen: Range, kind: ActivationType) -> tuple[NDArray[np
     return scale, np.array(np.clip(np.rint(-low / scale), 0, 255), np.uint8)
 
 
+def round_activation(values: NDArray[np.float32], seen: Range, kind: ActivationType) -> Array:
+    """Round an activation as QuantizeLinear does."""
+    scale, zero_point = activation_parameters(seen, kind)
+    low, high = (0, 255) if kind == "uint8" else (-128, 127)
+    rounded: Array = np.clip(np.rint(values / scale) + int(zero_point), low, high).astype(zero_point.dtype)
+    return rounded
+
+
 def round_weight(weight: Array, axis: int | None, smallest_scale: float | NDArray[np.float64] = 0.0) -> Rounded:
     """Round to symmetric int8, −127…127.
 

@@ -6,12 +6,14 @@ cycle. A last pass merges neighbours whose obstacle vanished by later merges. So
 and no two neighbours on one server could still be merged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import networkx as nx
 
 from core.graph import GENERATOR, RECEIVER, ModelGraph
 from core.plan import PlannedComponent
+from core.problem import Problem
 
 Members = list[list[str]]
 """Layers of each component."""
@@ -161,4 +163,26 @@ def components_of(
             layer_names=() if layers[0] in (GENERATOR, RECEIVER) else tuple(layers),
         )
         for index, layers in enumerate(members)
+    )
+
+
+def with_compression(
+    problem: Problem, components: Sequence[PlannedComponent], quantized: Collection[str]
+) -> tuple[PlannedComponent, ...]:
+    """State which tensors go compressed, and where to: those that then arrive sooner.
+
+    Args:
+        quantized: layers that are int8.
+    """
+    tensors = {tensor.name: tensor for tensor in problem.model.tensors}
+    servers = {component.id: component.server for component in components}
+
+    def smaller(component: PlannedComponent, name: str) -> tuple[str, ...]:
+        tensor, targets = tensors[name], dict.fromkeys(servers[one] for one in component.outputs[name])
+        made = tensor.producer in quantized
+        return tuple(one for one in targets if problem.compression_gain(tensor, component.server, one, made))
+
+    return tuple(
+        replace(one, compressed={name: found for name in one.outputs if (found := smaller(one, name))})
+        for one in components
     )

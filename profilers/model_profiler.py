@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from core.profiles import ModelProfile, ModelProfilerSettings
+from core.profiles import ModelCompression, ModelProfile, ModelProfilerSettings, Range
 from core.progress import Progress, no_progress, part
 from core.tensors import Array, check_inputs
 from model_divider.quantize import calibrate
 from model_divider.wire import add_wire_layers
+from profilers.compression import measure_compression, reference_seconds
 from profilers.model_graph import model_signature, read_graph
 from profilers.noise import fit_noise
 from profilers.noise_measures import find_measure
@@ -26,7 +27,7 @@ def profile_model(
     settings: ModelProfilerSettings,
     progress: Progress = no_progress,
 ) -> ModelProfile:
-    """Read a model's graph, add wire layers to it, calibrate the ranges of V_Q and fit its noise.
+    """Read a model's graph, add wire layers to it, calibrate the ranges of V_Q, compress tensors and fit its noise.
 
     Of the inputs the first, third, … calibrate the ranges, and the noise is measured on the second, fourth, …,
     which calibration did not see. A single input serves both, so that the noise comes out too small. Where there is
@@ -58,11 +59,18 @@ def profile_model(
         parsed = add_wire_layers(parsed, wires)
         graph = read_graph(parsed, name, settings)
     layers = graph.quantizable
+    samples = list(inputs) or random_inputs(specs, _GENERATED_INPUTS, settings.random_seed)
+    ranges: dict[str, Range] = {}
+    if layers:
+        progress(0.02, f"calibrating {len(layers)} layers")
+        ranges = calibrate(parsed, layers, samples[0::2], settings.quantization.calibration)
+    compression = None
+    if inputs:  # what random ones become says nothing about real ones
+        progress(0.04, "compressing tensors")
+        found = measure_compression(parsed, graph, ranges, samples[0], settings.quantization)
+        compression = ModelCompression(*found, reference_seconds())
     if not layers:
         progress(1.0, "nothing in this model can become int8")
-        return ModelProfile(model_hash, settings, graph, specs, outputs, {})
-    samples = list(inputs) or random_inputs(specs, _GENERATED_INPUTS, settings.random_seed)
-    progress(0.02, f"calibrating {len(layers)} layers")
-    ranges = calibrate(parsed, layers, samples[0::2], settings.quantization.calibration)
+        return ModelProfile(model_hash, settings, graph, specs, outputs, {}, compression=compression)
     noise = fit_noise(parsed, layers, ranges, samples[1::2] or samples, settings, part(progress, 0.05, 0.95))
-    return ModelProfile(model_hash, settings, graph, specs, outputs, ranges, noise)
+    return ModelProfile(model_hash, settings, graph, specs, outputs, ranges, noise, compression)

@@ -9,6 +9,7 @@ from core.documents import dumps, loads
 from core.profiles import ExecutionProfile, ModelProfile, RuntimeSettings
 from core.progress import Progress, part
 from partita.v1 import exec_profiler_pb2, exec_profiler_pb2_grpc
+from profilers.compression import reference_seconds
 from profilers.energy_counters import find_meter
 from profilers.execution import profile_execution
 from profilers.run_energy import measure_run_energy
@@ -42,6 +43,8 @@ class ExecProfilerServicer(exec_profiler_pb2_grpc.ExecProfilerServicer):
             name, _ = fingerprint(self._runtime)
             async with self._turn:
                 timed = await run_in_process(profile_execution, model, profile, name, self._runtime, progress=progress)
+                compressing = await asyncio.to_thread(reference_seconds)
+                timed = replace(timed, compression_seconds=compressing)
                 if not self._measure_power:
                     return timed
                 energy = await run_in_process(

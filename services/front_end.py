@@ -143,9 +143,11 @@ class Inferencers:
             return observed(self._local[server].run(key), key, dict(outgoing()))
         return InferencerClient(self._channels.to(address), server).run(key, seconds)
 
-    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+    async def to_inferencer(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
+    ) -> None:
         """Send a model input."""
-        await self._sender.to_inferencer(server, address, key, name, array)
+        await self._sender.to_inferencer(server, address, key, name, array, compress)
 
 
 def front_end_service(settings: Settings) -> Service:

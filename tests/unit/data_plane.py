@@ -25,28 +25,35 @@ class Wires:
         self.inferencers: dict[str, Inferencer] = {}
         self.front_end: FrontEnd | None = None
         self.sent: list[tuple[str, str]] = []
+        self.compressed: set[tuple[str, str]] = set()
         self.open: dict[str, asyncio.Event] = {}
         self.broken: dict[str, Exception] = {}
 
     async def get_blob(self, sha256: str) -> bytes:
         return self.blobs[sha256]
 
-    async def _pass(self, target: str, name: str, array: Array) -> TensorSpec:
+    async def _pass(self, target: str, name: str, array: Array, compress: bool) -> TensorSpec:
         if target in self.open:
             await self.open[target].wait()
         if target in self.broken:
             raise self.broken[target]
         self.sent.append((target, name))
+        if compress:
+            self.compressed.add((target, name))
         return TensorSpec(name, array.dtype.name, array.shape)
 
-    async def to_inferencer(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
-        spec = await self._pass(server, name, array)
+    async def to_inferencer(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
+    ) -> None:
+        spec = await self._pass(server, name, array, compress)
         self.inferencers[server].expected(key, spec)
         await self.inferencers[server].receive(key, name, array)
 
-    async def to_front_end(self, server: str, address: str, key: RequestKey, name: str, array: Array) -> None:
+    async def to_front_end(
+        self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
+    ) -> None:
         assert self.front_end is not None
-        self.front_end.expected(key, await self._pass("front end", name, array))
+        self.front_end.expected(key, await self._pass("front end", name, array, compress))
         self.front_end.deliver(key, name, array)
 
     def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:

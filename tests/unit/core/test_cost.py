@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.cost import predict, violated_limit, weighted_objective
@@ -13,9 +13,21 @@ from core.documents import decode, dumps, encode, loads
 from core.errors import InvalidDocumentError
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Normalization
-from core.problem import BorderTime, LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+from core.problem import (
+    BorderTime,
+    Compression,
+    LayerTime,
+    Limits,
+    Link,
+    NoiseModel,
+    NoiseTerm,
+    Objective,
+    Problem,
+    Server,
+)
 from core.simulation import simulate
 from optimizer.components import plan_components
+from tests.unit.optimizer.strategies import problems
 
 GRAPH = ModelGraph(
     "m",
@@ -211,6 +223,75 @@ def test_a_tensor_that_crosses_leaves_one_server_and_enters_the_other(
         components = plan_components(made.model, placement, "device")
         late = simulate(made, components, quantized).latency_seconds
         assert late - simulate(plain, components, quantized).latency_seconds == pytest.approx(extra)
+
+
+def sending_problem(rate: float = 8.0) -> Problem:
+    layers = (Layer("a", quantizable=True), Layer("b"))
+    tensors = (Tensor("in", 8, None, ("a",)), Tensor("x", 800, "a", ("b",)))
+    times = {layer.name: LayerTime(1.0, 1.0) for layer in layers}
+    links = (Link("device", "edge", rate, 0.5), Link("edge", "device", 2 * rate, 0.5))
+    return Problem(
+        ModelGraph("m", layers, tensors),
+        (Server("device", transmit_watts=2.0, compression_slowness=3.0), Server("edge")),
+        links,
+        dict.fromkeys(("device", "edge"), times),
+        compression={"x": Compression(0.5, 4.0, 2.0)},
+        quantized_compression={"x": Compression(0.9, 1.0, 1.0)},
+    )
+
+
+def test_a_tensor_is_compressed_where_it_then_arrives_sooner() -> None:
+    made = sending_problem()
+    assert loads(dumps(made), Problem) == made
+    plain = replace(made, compression={}, quantized_compression={})
+    # Half of 100 s is saved; compressing takes 4 s on the edge, thrice that on the device, decompressing 2 s.
+    for sender, receiver, gain in (("device", "edge", 50.0 - 12.0 - 2.0), ("edge", "device", 25.0 - 4.0 - 6.0)):
+        tensor = made.model.tensors[1]
+        assert made.compression_gain(tensor, sender, receiver, False) == pytest.approx(gain)
+        with_it = made.sending_seconds(tensor, sender, receiver, False)
+        without = plain.sending_seconds(tensor, sender, receiver, False)
+        assert with_it is not None
+        assert without is not None
+        assert without - with_it == pytest.approx(gain)
+        placement = {"a": sender, "b": receiver}
+        smaller, larger = predict(made, placement, ()), predict(plain, placement, ())
+        assert smaller is not None
+        assert larger is not None
+        assert larger.latency_seconds - smaller.latency_seconds == pytest.approx(gain)
+        components = plan_components(made.model, placement, "device")
+        saved = simulate(plain, components, ()).latency_seconds - simulate(made, components, ()).latency_seconds
+        assert saved == pytest.approx(gain)
+
+
+def test_a_tensor_is_sent_as_it_is_where_compressing_takes_longer_or_gains_next_to_nothing() -> None:
+    fast, slow = sending_problem(1000.0), sending_problem()
+    tensor = fast.model.tensors[1]
+    assert fast.compression_gain(tensor, "device", "edge", False) == 0
+    # 25 s as int8; a tenth less, but 4 s more.
+    assert slow.compression_gain(tensor, "device", "edge", True) == 0
+    assert slow.compression_gain(slow.model.tensors[0], "device", "edge", False) == 0
+    assert slow.compression_gain(tensor, "edge", "edge", False) == 0
+
+
+@given(problems(), st.data())
+def test_compressing_never_makes_a_plan_slower(made: Problem, data: st.DataObject) -> None:
+    plain = replace(made, compression={}, quantized_compression={})
+    assume(all(made.allowed_servers(layer.name) for layer in made.model.layers))
+    placement = {
+        layer.name: data.draw(st.sampled_from(made.allowed_servers(layer.name))) for layer in made.model.layers
+    }
+    quantized = data.draw(st.sets(st.sampled_from(made.model.quantizable))) if made.model.quantizable else ()
+    smaller, larger = predict(made, placement, quantized), predict(plain, placement, quantized)
+    assert (smaller is None) == (larger is None)
+    if smaller is not None and larger is not None:
+        assert smaller.latency_seconds <= larger.latency_seconds + 1e-9
+
+
+def test_compression_of_unknown_tensors_is_refused() -> None:
+    with pytest.raises(InvalidDocumentError, match="unknown tensor 'z'"):
+        replace(problem(), compression={"z": Compression(0.5, 0.0, 0.0)})
+    with pytest.raises(InvalidDocumentError, match="negative"):
+        Compression(-0.5, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,13 @@ def test_a_chain_of_layers_takes_its_sum(case: tuple[Problem, dict[str, str], tu
         server: {name: border for name, border in times.items() if name in known}
         for server, times in problem.borders.items()
     }
-    problem = replace(problem, model=replace(problem.model, tensors=tensors), borders=borders)
+    problem = replace(
+        problem,
+        model=replace(problem.model, tensors=tensors),
+        borders=borders,
+        compression={name: one for name, one in problem.compression.items() if name in known},
+        quantized_compression={name: one for name, one in problem.quantized_compression.items() if name in known},
+    )
     if not _possible(problem, placement, quantized):
         return
     summed = predict(problem, placement, quantized)

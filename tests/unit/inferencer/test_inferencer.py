@@ -24,7 +24,7 @@ from core.progress import no_progress
 from core.tensors import TensorSpec
 from inferencer.inferencer import Inferencer, _Loaded
 from inferencer.requests import RequestTable
-from tests.unit.data_plane import Wires, deployed
+from tests.unit.data_plane import Wires, deployed, infer
 from tests.unit.models import chain_model, random_inputs
 
 KEY = RequestKey("app", 1, "r1")
@@ -183,3 +183,32 @@ async def test_a_request_cancelled_at_any_moment_leaves_nothing(before: int, tur
     await asyncio.gather(*tasks, return_exceptions=True)
     assert len(edge.requests) == 0
     assert edge.requests.held_bytes == 0
+
+
+async def test_what_goes_to_a_server_compressed_is_what_the_plan_says() -> None:
+    model = chain_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"])
+    first, last = version.division.components
+    (crossing,), (answer,) = first.outputs, last.outputs
+    division = replace(
+        version.division,
+        components=(replace(first, compressed={crossing.name: ("edge",)}), replace(last, compressed={})),
+        compressed_inputs={spec.name: ("edge",) for spec in version.division.inputs},
+    )
+    for changed, compressed in (
+        (division, {("edge", crossing.name)}),
+        (
+            replace(
+                version.division,
+                components=(first, replace(last, compressed={answer.name: ("device",)})),
+                compressed_inputs={spec.name: ("device",) for spec in version.division.inputs},
+            ),
+            {("front end", answer.name), *(("device", spec.name) for spec in version.division.inputs)},
+        ),
+    ):
+        wires.compressed.clear()
+        for server in wires.inferencers.values():
+            await server.prepare(replace(version, division=changed), no_progress)
+        front_end.activate(replace(version, division=changed))
+        await infer(front_end, random_inputs(model))
+        assert wires.compressed == compressed

@@ -294,3 +294,21 @@ def test_a_plan_for_another_model_is_refused():
     other = onnx.load_model_from_string(admit(residual_model().SerializeToString(), {}).data)
     with pytest.raises(InvalidArgumentError, match="plan again"):
         cut("chain", plan_for(other, ["edge"] * len(other.graph.node)))
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_what_the_plan_compresses_is_compressed_in_float_and_in_int8(quantized):
+    name = "residual" + WIRED
+    _, model, layers, _ = prepared(name)
+    count = len(model.graph.node)
+    plan = plan_for(model, [SERVERS[3 * index // count] for index in range(count)], layers if quantized else ())
+    tensors = [*float_tensors(model), *(value.name for value in model.graph.output)]
+    every = tuple(dataclasses.replace(one, compressed=dict.fromkeys(tensors, ("cloud",))) for one in plan.components)
+    division, _ = cut(name, dataclasses.replace(plan, components=every))
+    assert {value.name for value in model.graph.input} <= division.compressed_inputs.keys()
+    dtypes = set()
+    for component in division.components:
+        assert component.compressed == {output.name: ("cloud",) for output in component.outputs}
+        dtypes |= {output.dtype for output in component.outputs}
+    assert ("uint8" in dtypes) == quantized
+    assert not any(component.compressed for component in cut(name, plan)[0].components)

@@ -7,7 +7,18 @@ either exactly the same or clearly not the same, and a limit is met exactly or c
 from hypothesis import strategies as st
 
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import BorderTime, LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+from core.problem import (
+    BorderTime,
+    Compression,
+    LayerTime,
+    Limits,
+    Link,
+    NoiseModel,
+    NoiseTerm,
+    Objective,
+    Problem,
+    Server,
+)
 
 SERVERS = ("device", "edge", "cloud", "far")
 
@@ -116,7 +127,16 @@ def problems(
         ),
         quantized_size_ratio=draw(st.sampled_from([1.0, 2.0, 4.0])),
         borders={name: draw(borders(model)) for name in names} if draw(st.integers(0, 3)) == 0 else {},
+        compression=draw(compression(model)) if (smaller := draw(st.integers(0, 3)) == 0) else {},
+        quantized_compression=draw(compression(model)) if smaller else {},
     )
+
+
+@st.composite
+def compression(draw: st.DrawFn, model: ModelGraph) -> dict[str, Compression]:
+    """What compressing some tensors brings."""
+    chosen = [tensor.name for tensor in model.tensors if draw(st.booleans())]
+    return {name: Compression(draw(eighths(0, 8)), draw(eighths(0, 4)), draw(eighths(0, 4))) for name in chosen}
 
 
 @st.composite
