@@ -33,7 +33,7 @@ SERVERS = ("device", "edge", "cloud")
 
 
 async def nothing_held(plane: DataPlane) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while plane.requests_under_way:
             await asyncio.sleep(0.01)
 

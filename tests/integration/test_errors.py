@@ -95,18 +95,18 @@ Pool = tuple[Failing, model_pool_pb2_grpc.ModelPoolStub, grpc.aio.Channel]
 
 async def call_unary(stub: model_pool_pb2_grpc.ModelPoolStub) -> None:
     with typed_errors("the pool"):
-        await stub.HasBlobs(model_pool_pb2.HasBlobsRequest(), timeout=20)
+        await stub.HasBlobs(model_pool_pb2.HasBlobsRequest(), timeout=60)
 
 
 async def call_response_stream(stub: model_pool_pb2_grpc.ModelPoolStub) -> None:
-    with typed_errors("the pool"), reading(stub.GetBlob(model_pool_pb2.GetBlobRequest(), timeout=20)) as call:
+    with typed_errors("the pool"), reading(stub.GetBlob(model_pool_pb2.GetBlobRequest(), timeout=60)) as call:
         async for _ in call:
             pass
 
 
 async def call_request_stream(stub: model_pool_pb2_grpc.ModelPoolStub) -> None:
     with typed_errors("the pool"):
-        await stub.PutBlob(iter([CHUNK] * 8), timeout=20)
+        await stub.PutBlob(iter([CHUNK] * 8), timeout=60)
 
 
 CALLS = (call_unary, call_response_stream, call_request_stream)
@@ -137,7 +137,7 @@ async def test_a_deadline_ends_the_handler(pool: Pool) -> None:
     failing, stub, _ = pool
     with pytest.raises(DeadlineExceededError, match="the pool did not answer in time"), typed_errors("the pool"):
         await stub.HasBlobs(model_pool_pb2.HasBlobsRequest(), timeout=0.2)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await failing.ended.wait()
 
 
@@ -148,7 +148,7 @@ async def test_cancelling_the_call_ends_the_handler(pool: Pool) -> None:
         failing.waiting.clear()
         failing.ended.clear()
         task = asyncio.create_task(call(stub))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await failing.waiting.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -166,16 +166,16 @@ async def test_a_call_that_is_cancelled_elsewhere_is_told(pool: Pool) -> None:
 async def test_a_message_above_the_limit_is_too_large(pool: Pool) -> None:
     _, stub, _ = pool
     with pytest.raises(TooLargeError, match="the pool refused a message"), typed_errors("the pool"):
-        await stub.GetDocument(model_pool_pb2.GetDocumentRequest(), timeout=20)
+        await stub.GetDocument(model_pool_pb2.GetDocumentRequest(), timeout=60)
     with pytest.raises(TooLargeError, match="the pool refused a message"), typed_errors("the pool"):
-        await stub.PutDocument(model_pool_pb2.PutDocumentRequest(document="x" * (MESSAGE_LIMIT_BYTES + 1)), timeout=20)
+        await stub.PutDocument(model_pool_pb2.PutDocumentRequest(document="x" * (MESSAGE_LIMIT_BYTES + 1)), timeout=60)
 
 
 async def test_a_service_that_is_not_there(pool: Pool) -> None:
     _, _, channel = pool
     stub = deployer_pb2_grpc.DeployerStub(channel)
     with pytest.raises(FailedPreconditionError, match="the Deployer does not offer"), typed_errors("the Deployer"):
-        await stub.ListPlans(deployer_pb2.ListPlansRequest(), timeout=20)
+        await stub.ListPlans(deployer_pb2.ListPlansRequest(), timeout=60)
 
 
 async def test_a_server_that_is_not_there_is_named() -> None:

@@ -18,7 +18,7 @@ from services.runtime.server import Binding, Service, serving
 from services.runtime.settings import Settings
 
 STATE = ServerState("edge", "f1", "a machine", "kernel", 10, 5, 0.5, Power(1.0, 2.0))
-LEASE = Settings(lease_seconds=0.6)
+LEASE = Settings(lease_seconds=2.0)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ async def test_a_service_takes_part_beyond_its_lease_and_leaves_at_the_end() -> 
             watch = registry.watch()
             await anext(watch)
             change = asyncio.ensure_future(anext(watch))
-            done, _ = await asyncio.wait([change], timeout=3 * LEASE.lease_seconds)
+            done, _ = await asyncio.wait([change], timeout=1.5 * LEASE.lease_seconds)
             assert not done, "the membership changed although it was renewed"
         # Deregistered, not expired: it is gone as soon as its server has stopped.
         assert (await registry.list_servers()).servers == ()

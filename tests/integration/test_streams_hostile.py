@@ -74,10 +74,10 @@ async def test_blobs(
     async with Channels() as channels:
         stub = model_pool_pb2_grpc.ModelPoolStub(channels.to(address))
         with pytest.raises(error, match=message), typed_errors("the ModelPool"):
-            await stub.PutBlob(iter(requests), timeout=20)
+            await stub.PutBlob(iter(requests), timeout=60)
         assert list((tmp_path / "blobs").iterdir()) == []
         # The next one finds everything in order.
-        response = await stub.PutBlob(iter([put_header(), put(0, b"01234"), put(5, b"56789")]), timeout=20)
+        response = await stub.PutBlob(iter([put_header(), put(0, b"01234"), put(5, b"56789")]), timeout=60)
     assert response.sha256 == NAME
     assert (tmp_path / "blobs" / NAME).read_bytes() == DATA
 
@@ -131,7 +131,7 @@ async def test_models(
     async with Channels() as channels:
         stub = deployer_pb2_grpc.DeployerStub(channels.to(address))
         with pytest.raises(error, match=message), typed_errors("the Deployer"):
-            async for _ in stub.Load(iter(requests), timeout=20):
+            async for _ in stub.Load(iter(requests), timeout=60):
                 pass
-        assert not (await stub.ListModels(deployer_pb2.ListModelsRequest(), timeout=20)).models
+        assert not (await stub.ListModels(deployer_pb2.ListModelsRequest(), timeout=60)).models
     assert list((tmp_path / "blobs").iterdir()) == []

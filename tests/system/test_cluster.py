@@ -203,7 +203,7 @@ async def test_what_was_accepted_survives_every_process(tmp_path: Path) -> None:
         # The way of a request does not lead through the control services.
         assert largest_difference(await deployment.infer(inputs), answer) == 0
         await cluster.restart("control")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len((await client.cluster()).servers) < 3:
                 await asyncio.sleep(0.2)
         assert [item.name for item in await client.models()] == ["chain"]

@@ -45,14 +45,14 @@ def test_service_alone(name: str, tmp_path: Path) -> None:
         with grpc.insecure_channel(address) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             for service in ("", FULL_NAMES[name]):
-                answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+                answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
             asked = reflection_pb2.ServerReflectionRequest(list_services="")
-            described = next(stub.ServerReflectionInfo(iter([asked]), timeout=10))
+            described = next(stub.ServerReflectionInfo(iter([asked]), timeout=60))
             assert FULL_NAMES[name] in {item.name for item in described.list_services_response.service}
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
         assert process.returncode == 0, log
         # Every line on standard error is one JSON object.
         assert all(line.startswith("{") and line.endswith("}") for line in log.splitlines()), log
@@ -90,5 +90,5 @@ def test_a_process_stops_when_its_owner_dies(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline()
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
