@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -48,16 +47,19 @@ async def test_a_step_that_failed_leaves_nothing_and_is_measured_again(tmp_path:
     assert await store.step("one", PlanningTime, measure) == TIME
 
 
-def test_a_process_killed_while_it_writes_leaves_no_half_result(tmp_path: Path) -> None:
+def test_what_ends_while_it_writes_leaves_no_half_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RawStore(tmp_path)
     store.write("one", TIME)
-    pid = os.fork()
-    if pid == 0:
-        # As if killed between writing the file and putting it in its place.
-        Path.replace = lambda *_: os._exit(9)  # type: ignore[assignment, method-assign]
-        store.write("one", PlanningTime("static", "x", 1, 1, 0, "exact", 9.0, False, 1))
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # Between writing the file and putting it in its place.
+        patch.setattr(Path, "replace", end)
+        for step in ("one", "two"):
+            with pytest.raises(KeyboardInterrupt):
+                store.write(step, PlanningTime("static", "x", 1, 1, 0, "exact", 9.0, False, 1))
     assert store.read("one", PlanningTime) == TIME
     assert store.steps() == ["one"]
 
