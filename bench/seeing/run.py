@@ -98,7 +98,7 @@ async def run(
             configure_tracing("bench", ("inferencer", "front_end"))
         metrics = serve_metrics("127.0.0.1:0")
         results = []
-        async with _servers(Path(directory)) as address, connected(address) as nodes:
+        async with cluster_in_this_process(Path(directory)) as address, connected(address) as nodes:
             for number, model in enumerate(models):
                 halves = await asyncio.to_thread(halved, model)
                 division, blobs = await asyncio.to_thread(halves.divided, *SERVERS, SERVERS[0])
@@ -112,7 +112,7 @@ async def run(
 
 
 @asynccontextmanager
-async def _servers(directory: Path) -> AsyncIterator[str]:
+async def cluster_in_this_process(directory: Path) -> AsyncIterator[str]:
     """Control services and servers in this process; yields the address of the former."""
     async with AsyncExitStack() as stack:
         control = Settings(data_directory=directory)
