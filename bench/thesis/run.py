@@ -1,6 +1,7 @@
 """All experiments, one step after the other, each kept as soon as it is done."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from bench.thesis.results import (
     read_cases,
     read_results,
 )
+from bench.thesis.resumed import done_share, going_on
 from bench.thesis.scalability import (
     THESIS_SERVERS,
     PlanningTime,
@@ -67,6 +69,8 @@ def run(
     store = RawStore(output / RAW)
     digests = tuple(model.digest for model in models)
     store.claim(Identity(sizes.label, digests, kind, processor_name(), dumps(sizes)), resume)
+    done = DEPLOYED * statistics.mean(done_share(store, model.name) for model in models)
+    progress = going_on(progress, START + done if done else 0.0)
     if any(_missing(store, model.name) for model in models):
         state = output.resolve() / STATE
         state.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ import pytest
 from bench.thesis import run as thesis_run
 from bench.thesis.machine import processor_name
 from bench.thesis.models import ThesisModel
+from bench.thesis.resumed import done_share, going_on
 from bench.thesis.run import run
 from bench.thesis.scalability import PlanningTime
 from bench.thesis.store import Identity, RawStore
@@ -112,6 +113,23 @@ def test_what_is_missing_is_measured_and_nothing_else(tmp_path: Path, monkeypatc
     found = next(one for one in results.planning if one.kind == "random")
     assert found.layers == 10
     assert found.seconds != 0.01
+
+
+def test_what_was_done_before_takes_no_time(tmp_path: Path) -> None:
+    store = RawStore(tmp_path / "none")
+    assert done_share(store, MODEL) == 0
+    store = finished(tmp_path)
+    assert done_share(store, MODEL) == pytest.approx(1)
+    store.path(f"{MODEL}.measured-device-0.0-None").unlink()
+    most = done_share(store, MODEL)
+    assert 0.8 < most < 1
+    store.path(f"{MODEL}.plans-device").unlink()
+    assert 0.3 < done_share(store, MODEL) < most
+    told: list[float] = []
+    step = going_on(lambda fraction, _: told.append(fraction), 0.6)
+    for fraction in (0.1, 0.6, 0.8, 1.0):
+        step(fraction, "")
+    assert told == pytest.approx([0, 0, 0.5, 1])
 
 
 @pytest.mark.parametrize("step", ["profiling", "plans-device", "energy-limits", "problem", "measured-device-0.0-None"])
