@@ -1,8 +1,10 @@
 """A request's way: its turn, its inputs into the current version's plan, its answer, and another try where needed."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from core.deployment import DeploymentVersion, RequestKey
@@ -67,6 +69,8 @@ class FrontEnd:
         self._retries = Retries(retry_seconds)
         self._flights: SingleFlight[Answer] = SingleFlight()
         self._current: dict[str, DeploymentVersion] = {}
+        self._told = asyncio.Event()
+        self._told_by = time.monotonic() + retry_seconds
         self.history = History()
 
     def activate(self, version: DeploymentVersion) -> None:
@@ -76,6 +80,7 @@ class FrontEnd:
         """
         known = self._current.get(version.deployment)
         self._current[version.deployment] = version
+        self._told.set()
         if known is not None and known.version == version.version:
             return
         self._queue.open(version.deployment, ConcurrencyLimit(_depth(version), self._request_limit))
@@ -89,6 +94,23 @@ class FrontEnd:
     async def drain(self, deployment: str, version: int) -> None:
         """Wait until no request of a version is under way."""
         await self._attempts.drain(deployment, version)
+
+    async def known(self, deployment: str, seconds: float | None) -> DeploymentVersion:
+        """The version in force; where this FrontEnd has just started, it is told of that in a moment.
+
+        Args:
+            deployment: its name.
+            seconds: how long to wait at most; ``None`` for as long as a request waits for a server that is gone.
+
+        Raises:
+            NotFoundError: there is no such deployment.
+        """
+        if not self._told.is_set():
+            left = self._told_by - time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left if seconds is None else min(left, seconds)):
+                    await self._told.wait()
+        return self.current(deployment)
 
     def current(self, deployment: str) -> DeploymentVersion:
         """The version in force.

@@ -39,7 +39,7 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
         self, request_iterator: AsyncIterator[front_end_pb2.InferRequest], context: Context
     ) -> AsyncGenerator[front_end_pb2.InferResponse]:
         header = await _header(request_iterator)
-        version = self._front_end.current(header.deployment)
+        version = await self._front_end.known(header.deployment, context.time_remaining())
 
         async def read() -> dict[str, Array]:
             return await _inputs(request_iterator, version, self._tensor_limit_bytes)

@@ -17,6 +17,7 @@ from core.errors import (
 from core.profiles import RuntimeSettings
 from core.progress import no_progress
 from core.tensors import Array
+from frontend.front_end import FrontEnd
 from inferencer.inferencer import Inferencer
 from tests.unit.data_plane import Wires, deployed, infer
 from tests.unit.models import chain_model, random_inputs, residual_model
@@ -155,6 +156,20 @@ async def test_unknown_deployment_is_named_with_the_known_ones() -> None:
     front_end.deactivate("app")
     with pytest.raises(NotFoundError):
         front_end.current("app")
+
+
+async def test_a_front_end_that_has_just_started_waits_until_it_is_told() -> None:
+    _, version, wires = await deployed(chain_model(), ["edge"])
+    front_end = FrontEnd(wires, 8, 30.0, retry_seconds=60.0)
+    waiting = asyncio.create_task(front_end.known("app", None))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    with pytest.raises(NotFoundError, match="active: none"):
+        await front_end.known("app", 0.01)
+    front_end.activate(version)
+    assert await waiting is version
+    with pytest.raises(NotFoundError, match="active: app"):
+        await front_end.known("other", None)
 
 
 async def test_a_retry_joins_the_request_under_way() -> None:
