@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from core.documents import dumps, encode, loads
@@ -15,8 +15,10 @@ from deployer.records import ModelRecord
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "2"
+FORMAT = "3"
 """Part of every key: raised when profilers measure in another way, so that older profiles are not used again."""
+
+DEFAULT_TIMING = ModelProfilerSettings().timing
 
 T = TypeVar("T")
 
@@ -64,8 +66,8 @@ class ProfileStore:
 
 
 def model_key(model: ModelRecord, settings: ModelProfilerSettings) -> str:
-    """By the contents of model and calibration samples, and the profiler's settings."""
-    return _key("model", model.hash, model.samples_hash, dumps(settings))
+    """By the contents of model and calibration samples, and the profiler's settings but for how layers are timed."""
+    return _key("model", model.hash, model.samples_hash, dumps(replace(settings, timing=DEFAULT_TIMING)))
 
 
 def execution_key(model: ModelRecord, settings: ModelProfilerSettings, fingerprint: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.cluster import Cluster, ServerRecord
 from core.concurrency import run_all
@@ -81,7 +81,7 @@ class Profiling:
         """All profiles of a model on ``servers``; what is measured is kept at once, whatever happens to the rest.
 
         Servers on different machines measure side by side, those that share a machine one after another:
-        they would disturb each other's times. Of equal servers one measures for all.
+        they would disturb each other's times. Of equal servers, but for their slow-down, one measures for all.
 
         Args:
             refresh: measure all of it anew.
@@ -143,13 +143,18 @@ class _Work:
         if stored is None:
             stored = await self._measure_model(weighted.part("model"))
         else:
+            # It may have been made for another way of timing layers.
+            stored = replace(stored, settings=self._settings)
             await self._remember("model", self._model_key)
         await self._measure_execution(stored, weighted)
         links = await self._measure_links(known, weighted)
         return Profiles(
             model=stored,
             servers=tuple(self._servers),
-            execution={name: self._execution[key] for name, key in self._keys.items()},
+            execution={
+                server.name: self._execution[self._keys[server.name]].slowed(_state(server).slowdown)
+                for server in self._servers
+            },
             links=links,
             measured=self._measured,
             phases=tuple(phase for phases in self._phases.values() for phase in phases),

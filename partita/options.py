@@ -24,6 +24,8 @@ class ProfileOptions(TypedDict, total=False):
             ``entropy``.
         activation_type: of int8 layers' inputs and outputs: ``uint8`` (default) or ``int8``.
         per_channel: whether int8 weights have one scale per output channel (default) or one per layer.
+        timing: how layers are timed: ``profiler`` (default): by the runtime's own, inside the whole model;
+            ``layer-by-layer``: each alone, as in the thesis.
     """
 
     quantizable_count: int
@@ -34,6 +36,7 @@ class ProfileOptions(TypedDict, total=False):
     calibration: str
     activation_type: str
     per_channel: bool
+    timing: str
 
 
 class PlanOptions(ProfileOptions, total=False):

@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 
 import onnx
 
@@ -54,11 +53,11 @@ def profile_execution(
 
     Wire layers (``model_divider.wire``) take next to nothing in float, for the runtime removes them.
 
-    Where ``runtime.timing`` is ``layer-by-layer``, every layer is timed alone instead and corrected by the thesis's
-    formulas, and no borders are measured; see ``profilers.layer_by_layer``.
+    Where the timing of ``runtime`` or of the profile's settings is ``layer-by-layer``, every layer is timed alone
+    instead and corrected by the thesis's formulas, and no borders are measured; see ``profilers.layer_by_layer``.
 
-    Random inputs of the right shapes are used; time hardly depends on values. All seconds are real ones, multiplied
-    by ``runtime.slowdown``.
+    Random inputs of the right shapes are used; time hardly depends on values. All seconds are of the machine's own
+    speed, without the slow-down of ``runtime``.
 
     Args:
         model: the admitted model's bytes.
@@ -80,7 +79,7 @@ def profile_execution(
     inputs = random_inputs(profile.inputs, 1, profile.settings.random_seed)[0]
     progress(0.0, "timing the whole model")
     whole = _time_whole([version.SerializeToString() for version in versions], runtime, inputs)
-    if runtime.timing == "layer-by-layer":
+    if "layer-by-layer" in (runtime.timing, profile.settings.timing):
         floats, integers = time_layers(wired, profile, runtime, inputs, part(progress, 0.5, 0.5))
         floats |= dict.fromkeys(filter(is_wire_layer, floats), 0.0)
         times = rescale(floats, integers, whole[0], whole[1] if quantizable else None)
@@ -113,23 +112,14 @@ def profile_execution(
         for name in filter(is_wire_layer, times)
     }
     progress(1.0, "layers timed")
-    slowdown = runtime.slowdown
     return ExecutionProfile(
         profile.model,
         fingerprint,
-        {
-            name: LayerTime(
-                item.seconds * slowdown,
-                None if item.quantized_seconds is None else item.quantized_seconds * slowdown,
-            )
-            for name, item in times.items()
-        },
-        whole[0] * slowdown,
-        whole[1] * slowdown if quantizable else None,
-        sum(floats.values()) * slowdown,
-        borders={
-            name: BorderTime(*(seconds * slowdown for seconds in astuple(border))) for name, border in borders.items()
-        },
+        times,
+        whole[0],
+        whole[1] if quantizable else None,
+        sum(floats.values()),
+        borders=borders,
     )
 
 

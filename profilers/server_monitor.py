@@ -20,9 +20,9 @@ _INSTRUCTION_SETS = frozenset({"avx2", "avx512f", "avx512_vnni", "avx_vnni", "am
 def fingerprint(runtime: RuntimeSettings) -> tuple[str, str]:
     """Identify what decides how fast this server runs models.
 
-    Processor model, its architecture and vector instructions, processors that this process may use, threads,
-    slow-down, way of timing, execution provider and runtime version: servers of equal fingerprint share execution
-    profiles.
+    Processor model, its architecture and vector instructions, processors that this process may use, threads, way of
+    timing, execution provider and runtime version: servers of equal fingerprint share execution profiles. A slow-down
+    only multiplies these.
 
     Returns:
         A hash (16 hexadecimal digits), and the same in words.
@@ -33,7 +33,6 @@ def fingerprint(runtime: RuntimeSettings) -> tuple[str, str]:
         "instructions": sorted(_INSTRUCTION_SETS.intersection(_processor_lines("flags", "Features"))),
         "cores": usable_cores(),
         "threads": runtime.threads,
-        "slowdown": runtime.slowdown,
         "timing": runtime.timing,
         "provider": runtime.provider,
         "runtime": ort.__version__,
@@ -86,6 +85,7 @@ def read_state(
         temperature_celsius=processor_celsius(read_temperatures()),
         drawn_watts=drawn.read() if drawn else None,
         battery_level=battery_level(read_battery()),
+        slowdown=runtime.slowdown,
     )
 
 

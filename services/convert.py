@@ -86,6 +86,7 @@ def to_state(message: types_pb2.ServerState) -> ServerState:
         temperature_celsius=message.temperature_celsius if message.HasField("temperature_celsius") else None,
         drawn_watts=message.drawn_watts if message.HasField("drawn_watts") else None,
         battery_level=message.battery_level if message.HasField("battery_level") else None,
+        slowdown=message.slowdown if message.HasField("slowdown") else 1.0,
     )
 
 
@@ -103,6 +104,7 @@ def from_state(state: ServerState) -> types_pb2.ServerState:
         temperature_celsius=state.temperature_celsius,
         drawn_watts=state.drawn_watts,
         battery_level=state.battery_level,
+        slowdown=state.slowdown,
     )
 
 
@@ -204,10 +206,10 @@ def to_profiler_settings(message: types_pb2.ProfilerSettings) -> ModelProfilerSe
     """Read profiler settings; what is unset takes its default.
 
     Raises:
-        InvalidDocumentError: an unknown calibration or activation type.
+        InvalidDocumentError: an unknown calibration, activation type or way of timing.
     """
     default = ModelProfilerSettings()
-    return ModelProfilerSettings(
+    found = ModelProfilerSettings(
         quantizable_count=message.quantizable_count
         if message.HasField("quantizable_count")
         else default.quantizable_count,
@@ -217,6 +219,8 @@ def to_profiler_settings(message: types_pb2.ProfilerSettings) -> ModelProfilerSe
         noise_measure=message.noise_measure or default.noise_measure,
         quantization=_quantization(message, default.quantization),
     )
+    given = {"timing": message.timing} if message.timing else {}
+    return decode(encode(found) | given, ModelProfilerSettings, "profiler settings")
 
 
 def _quantization(message: types_pb2.ProfilerSettings, default: QuantizationSettings) -> QuantizationSettings:
@@ -238,6 +242,7 @@ def from_profiler_settings(settings: ModelProfilerSettings) -> types_pb2.Profile
         calibration=settings.quantization.calibration,
         activation_type=settings.quantization.activation_type,
         per_channel=settings.quantization.per_channel,
+        timing=settings.timing,
     )
 
 

@@ -1,13 +1,13 @@
 """What a profile says of a placement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from bench.prediction.placements import Placement
 from core.cost import compute_seconds
 from core.graph import ModelGraph
 from core.plan import PlannedComponent
-from core.problem import NO_BORDER, BorderTime, LayerTime, Link, Problem, Server
+from core.problem import NO_BORDER, Link, Problem, Server
 from core.profiles import ExecutionProfile
 from core.simulation import simulate
 
@@ -48,11 +48,11 @@ def predicted(
         servers=tuple(Server(name) for name in slowdowns),
         links=tuple(links),
         execution={
-            server: {name: _scaled(time, factor * speed) for name, time in execution.layers.items()}
+            server: {name: time.times(factor * speed) for name, time in execution.layers.items()}
             for server, factor in slowdowns.items()
         },
         borders={
-            server: {name: _scaled_border(border, factor * speed) for name, border in execution.borders.items()}
+            server: {name: border.times(factor * speed) for name, border in execution.borders.items()}
             for server, factor in slowdowns.items()
             if execution.borders
         },
@@ -78,12 +78,3 @@ def _component_seconds(
             elif one.id in receivers and source.server != one.server:
                 seconds += borders.get(name, NO_BORDER).entering[made]
     return seconds
-
-
-def _scaled_border(border: BorderTime, factor: float) -> BorderTime:
-    return BorderTime(*(seconds * factor for seconds in astuple(border)))
-
-
-def _scaled(time: LayerTime, factor: float) -> LayerTime:
-    quantized = time.quantized_seconds
-    return LayerTime(time.seconds * factor, None if quantized is None else quantized * factor)

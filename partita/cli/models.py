@@ -19,6 +19,7 @@ from partita.cli.options import (
     NoiseSamples,
     PerChannel,
     Quantizable,
+    Timing,
     Wire,
     given,
     pairs,
@@ -136,6 +137,7 @@ def profile(
     calibration: Calibration = None,
     activation_type: ActivationType = None,
     per_channel: PerChannel = None,
+    timing: Timing = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Measure all of it anew, also what is known.")] = False,
     address: Address = DEFAULT_ADDRESS,
     as_json: AsJson = False,
@@ -152,6 +154,7 @@ def profile(
         calibration=calibration,
         activation_type=activation_type,
         per_channel=per_channel,
+        timing=timing,
     )
     with connect(address) as client, progress_bar("profile") as progress:
         profiles = client.profile(model, refresh=refresh, progress=progress, **options)

@@ -71,6 +71,10 @@ Calibration = Annotated[
     Literal["min-max", "percentile", "entropy"] | None,
     typer.Option("--calibration", help="How ranges of int8 layers follow from the samples.", show_default=False),
 ]
+Timing = Annotated[
+    Literal["profiler", "layer-by-layer"] | None,
+    typer.Option("--timing", help="Time layers inside the whole model, or each alone.", show_default=False),
+]
 ActivationType = Annotated[
     Literal["uint8", "int8"] | None,
     typer.Option("--activation-type", help="Of int8 layers' inputs and outputs.", show_default=False),

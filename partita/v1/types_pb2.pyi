@@ -173,6 +173,7 @@ class ServerState(_message.Message):
     TEMPERATURE_CELSIUS_FIELD_NUMBER: _builtins.int
     DRAWN_WATTS_FIELD_NUMBER: _builtins.int
     BATTERY_LEVEL_FIELD_NUMBER: _builtins.int
+    SLOWDOWN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     fingerprint: _builtins.str
     description: _builtins.str
@@ -186,6 +187,8 @@ class ServerState(_message.Message):
     drawn_watts: _builtins.float
     battery_level: _builtins.float
     """0 to 1."""
+    slowdown: _builtins.float
+    """By how much model runs are slowed down to emulate a slower machine; unset: not at all."""
     @_builtins.property
     def power(self) -> Global___Power: ...
     def __init__(
@@ -202,21 +205,26 @@ class ServerState(_message.Message):
         temperature_celsius: _builtins.float | None = ...,
         drawn_watts: _builtins.float | None = ...,
         battery_level: _builtins.float | None = ...,
+        slowdown: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level", "_drawn_watts", b"_drawn_watts", "_temperature_celsius", b"_temperature_celsius", "battery_level", b"battery_level", "drawn_watts", b"drawn_watts", "power", b"power", "temperature_celsius", b"temperature_celsius"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level", "_drawn_watts", b"_drawn_watts", "_slowdown", b"_slowdown", "_temperature_celsius", b"_temperature_celsius", "battery_level", b"battery_level", "drawn_watts", b"drawn_watts", "power", b"power", "slowdown", b"slowdown", "temperature_celsius", b"temperature_celsius"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level", "_drawn_watts", b"_drawn_watts", "_temperature_celsius", b"_temperature_celsius", "available_memory_bytes", b"available_memory_bytes", "battery_level", b"battery_level", "description", b"description", "drawn_watts", b"drawn_watts", "fingerprint", b"fingerprint", "load", b"load", "machine", b"machine", "memory_bytes", b"memory_bytes", "name", b"name", "power", b"power", "temperature_celsius", b"temperature_celsius"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level", "_drawn_watts", b"_drawn_watts", "_slowdown", b"_slowdown", "_temperature_celsius", b"_temperature_celsius", "available_memory_bytes", b"available_memory_bytes", "battery_level", b"battery_level", "description", b"description", "drawn_watts", b"drawn_watts", "fingerprint", b"fingerprint", "load", b"load", "machine", b"machine", "memory_bytes", b"memory_bytes", "name", b"name", "power", b"power", "slowdown", b"slowdown", "temperature_celsius", b"temperature_celsius"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__battery_level: _TypeAlias = _typing.Literal["battery_level"]  # noqa: Y015
     _WhichOneofArgType__battery_level: _TypeAlias = _typing.Literal["_battery_level", b"_battery_level"]  # noqa: Y015
     _WhichOneofReturnType__drawn_watts: _TypeAlias = _typing.Literal["drawn_watts"]  # noqa: Y015
     _WhichOneofArgType__drawn_watts: _TypeAlias = _typing.Literal["_drawn_watts", b"_drawn_watts"]  # noqa: Y015
+    _WhichOneofReturnType__slowdown: _TypeAlias = _typing.Literal["slowdown"]  # noqa: Y015
+    _WhichOneofArgType__slowdown: _TypeAlias = _typing.Literal["_slowdown", b"_slowdown"]  # noqa: Y015
     _WhichOneofReturnType__temperature_celsius: _TypeAlias = _typing.Literal["temperature_celsius"]  # noqa: Y015
     _WhichOneofArgType__temperature_celsius: _TypeAlias = _typing.Literal["_temperature_celsius", b"_temperature_celsius"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__battery_level) -> _WhichOneofReturnType__battery_level | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__drawn_watts) -> _WhichOneofReturnType__drawn_watts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slowdown) -> _WhichOneofReturnType__slowdown | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_celsius) -> _WhichOneofReturnType__temperature_celsius | None: ...
 
@@ -423,6 +431,7 @@ class ProfilerSettings(_message.Message):
     ACTIVATION_TYPE_FIELD_NUMBER: _builtins.int
     PER_CHANNEL_FIELD_NUMBER: _builtins.int
     WIRE_COUNT_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
     quantizable_count: _builtins.int
     noise_samples: _builtins.int
     noise_measure: _builtins.str
@@ -435,6 +444,8 @@ class ProfilerSettings(_message.Message):
     """One weight scale per output channel instead of one per tensor."""
     wire_count: _builtins.int
     """How many tensors at most may cross in int8 while all computing stays float."""
+    timing: _builtins.str
+    """How layers are timed: "profiler" or "layer-by-layer"; empty: the default."""
     @_builtins.property
     def excluded_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Patterns (shell wildcards) of layers that must stay float."""
@@ -450,10 +461,11 @@ class ProfilerSettings(_message.Message):
         activation_type: _builtins.str = ...,
         per_channel: _builtins.bool | None = ...,
         wire_count: _builtins.int | None = ...,
+        timing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples", "_per_channel", b"_per_channel", "_quantizable_count", b"_quantizable_count", "_wire_count", b"_wire_count", "noise_samples", b"noise_samples", "per_channel", b"per_channel", "quantizable_count", b"quantizable_count", "wire_count", b"wire_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples", "_per_channel", b"_per_channel", "_quantizable_count", b"_quantizable_count", "_wire_count", b"_wire_count", "activation_type", b"activation_type", "calibration", b"calibration", "excluded_layers", b"excluded_layers", "noise_measure", b"noise_measure", "noise_samples", b"noise_samples", "per_channel", b"per_channel", "quantizable_count", b"quantizable_count", "wire_count", b"wire_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples", "_per_channel", b"_per_channel", "_quantizable_count", b"_quantizable_count", "_wire_count", b"_wire_count", "activation_type", b"activation_type", "calibration", b"calibration", "excluded_layers", b"excluded_layers", "noise_measure", b"noise_measure", "noise_samples", b"noise_samples", "per_channel", b"per_channel", "quantizable_count", b"quantizable_count", "timing", b"timing", "wire_count", b"wire_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__noise_samples: _TypeAlias = _typing.Literal["noise_samples"]  # noqa: Y015
     _WhichOneofArgType__noise_samples: _TypeAlias = _typing.Literal["_noise_samples", b"_noise_samples"]  # noqa: Y015

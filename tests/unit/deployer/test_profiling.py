@@ -57,6 +57,28 @@ async def test_one_that_equals_another_needs_links_alone() -> None:
     assert second.execution["twin"] == first.execution["edge"]
 
 
+async def test_one_that_is_slower_by_a_factor_needs_no_profile_of_its_own() -> None:
+    system = System()
+    slow = server("slow", fingerprint="same")
+    assert slow.state is not None
+    slow = replace(slow, state=replace(slow.state, slowdown=8.0))
+    system.cluster.servers = [server("device", "device", fingerprint="same"), slow]
+    found = await system.profiles()
+    assert system.cluster.calls["profile_execution"] == 1
+    assert found.execution["slow"] == found.execution["device"].slowed(8.0)
+    assert found.execution["slow"] != found.execution["device"]
+
+
+async def test_another_way_of_timing_measures_servers_anew_but_not_the_model() -> None:
+    system = System()
+    await system.profiles()
+    alone = replace(SETTINGS, timing="layer-by-layer")
+    assert (await system.profiles(alone)).measured == 2
+    assert system.cluster.calls["profile_model"] == 1
+    assert (await system.profiles(alone)).model.settings == alone
+    assert (await system.profiles()).measured == 0
+
+
 async def test_equal_servers_on_different_machines_share_one_measurement() -> None:
     system = System()
     system.cluster.servers = [server(name, "device", fingerprint="same") for name in ("one", "two", "three")]

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.documents import dumps, loads
 from core.graph import Layer, ModelGraph
-from core.profiles import ExecutionProfile, ModelProfilerSettings, RuntimeSettings
+from core.problem import BorderTime, LayerTime
+from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, RunEnergy, RuntimeSettings
 from profilers.execution import correct, profile_execution
 from profilers.model_profiler import profile_model
 from tests.unit.models import Builder, attention_model, residual_model
@@ -59,13 +62,38 @@ def test_times_of_a_real_model(make):
     assert loads(dumps(result), ExecutionProfile) == result
 
 
-def test_a_slow_down_is_multiplied_and_not_waited_for():
+def relu_model() -> tuple[bytes, ModelProfile]:
     net = Builder()
     net.node("Relu", "x", result="y")
     model = net.model({"x": [1, 4]}, {"y": [1, 4]}).SerializeToString()
-    profile = profile_model(model, "hash", "relu", [], SETTINGS)
-    result = profile_execution(model, profile, "print", RuntimeSettings(slowdown=1e9))
-    assert result.whole_seconds > 100
+    return model, profile_model(model, "hash", "relu", [], SETTINGS)
+
+
+def test_times_are_of_the_machines_own_speed():
+    result = profile_execution(*relu_model(), "print", RuntimeSettings(slowdown=1e9))
+    assert 0 < result.whole_seconds < 100
     assert result.mixed_seconds is None
     assert result.layers["/y"].seconds == pytest.approx(result.whole_seconds)
     assert result.layers["/y"].quantized_seconds is None
+
+
+def test_the_settings_too_may_ask_for_layers_timed_alone():
+    model, profile = relu_model()
+    asked = replace(profile, settings=replace(profile.settings, timing="layer-by-layer"))
+    messages: list[str] = []
+    profile_execution(model, asked, "print", RuntimeSettings(), lambda _, message: messages.append(message))
+    assert "timing layer 1 of 1 alone" in messages
+
+
+def test_a_slow_down_multiplies_all_times():
+    energy = RunEnergy(1.0, 2.0, "measured", "meter")
+    layers = {"a": LayerTime(1.0, 0.5), "b": LayerTime(2.0)}
+    borders = {"t": BorderTime(1.0, 2.0, 3.0, 4.0)}
+    profile = ExecutionProfile("hash", "print", layers, 3.0, 2.5, 4.0, energy, borders)
+    slow = profile.slowed(2.0)
+    assert slow.layers == {"a": LayerTime(2.0, 1.0), "b": LayerTime(4.0)}
+    assert (slow.whole_seconds, slow.mixed_seconds, slow.layer_sum_seconds) == (6.0, 5.0, 8.0)
+    assert slow.borders == {"t": BorderTime(2.0, 4.0, 6.0, 8.0)}
+    assert slow.energy is None
+    assert profile.slowed(1.0) == profile
+    assert replace(profile, mixed_seconds=None).slowed(2.0).mixed_seconds is None

@@ -127,7 +127,7 @@ def test_a_float_layer_between_two_rounded_tensors_stays_float():
 
 
 def test_wire_layers_take_next_to_nothing_in_float_and_are_timed_in_int8():
-    result = profile_execution(wide_model().SerializeToString(), profiled(), "print", RuntimeSettings(slowdown=2.0))
+    result = profile_execution(wide_model().SerializeToString(), profiled(), "print", RuntimeSettings())
     assert result.layers.keys() == profiled().graph.by_name.keys()
     assert sum(item.seconds for item in result.layers.values()) == pytest.approx(result.whole_seconds, rel=0.01)
     for name, time in result.layers.items():

@@ -75,6 +75,7 @@ def test_a_request_for_a_plan_carries_goal_and_method() -> None:
             noise_samples=7,
             noise_measure="own:noise",
             quantization=QuantizationSettings("int8", per_channel=False, calibration="entropy"),
+            timing="layer-by-layer",
         ),
     ],
 )
@@ -86,7 +87,7 @@ def test_settings_that_are_left_out_take_their_defaults() -> None:
     assert to_profiler_settings(types_pb2.ProfilerSettings()) == ModelProfilerSettings()
 
 
-@pytest.mark.parametrize("name", ["calibration", "activation_type"])
+@pytest.mark.parametrize("name", ["calibration", "activation_type", "timing"])
 def test_unknown_ways_to_quantise_are_refused(name) -> None:
     with pytest.raises(InvalidDocumentError, match=f"profiler settings.{name}: expected .* got 'best'"):
         to_profiler_settings(types_pb2.ProfilerSettings(**{name: "best"}))
