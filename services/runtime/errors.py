@@ -159,7 +159,7 @@ def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str, late: bool) -> Parti
         return kind(message)
     code = error.code()
     if code == grpc.StatusCode.UNAVAILABLE:
-        return ServerUnavailableError(f"{peer} cannot be reached ({message}); check that it runs")
+        return ServerUnavailableError(f"{peer} cannot be reached ({_cause(message)}); check that it runs")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED or (late and code == grpc.StatusCode.INTERNAL):
         return DeadlineExceededError(_late(peer))
     if code == grpc.StatusCode.CANCELLED:
@@ -171,6 +171,11 @@ def _from_rpc_error(error: grpc.aio.AioRpcError, peer: str, late: bool) -> Parti
     if code == grpc.StatusCode.INTERNAL and message == _BROKEN_WRITE:
         return ServerUnavailableError(f"the connection to {peer} broke; check that it runs, and send again")
     return InternalError(f"{peer} failed with {code.name}: {message}")
+
+
+def _cause(details: str) -> str:
+    """Why a connection failed: what stands last in gRPC's chain of ``what: why``."""
+    return details.rstrip("]").rpartition(": ")[2]
 
 
 def _late(peer: str) -> str:

@@ -10,7 +10,7 @@ from core.front import Front
 from core.graph import Layer, ModelGraph, Tensor
 from core.plan import Plan
 from core.problem import LayerTime, Link, NoiseModel, Problem, Server
-from partita.cli.main import error_line, exit_code
+from partita.cli.main import error_text, exit_code
 
 PROBLEM = Problem(
     model=ModelGraph(
@@ -120,7 +120,9 @@ def test_bad_usage_ends_with_2(problem_file) -> None:
     assert partita("optimize", problem_file, "--time-limit", "-1").returncode == 2
     assert partita("optimize", problem_file, "--goal", "none").returncode == 2
     assert partita("optimize", problem_file, "--pareto", "1").returncode == 2
-    assert partita("nothing").returncode == 2
+    done = partita("nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == ["error: No such command 'nothing'.", "partita --help tells how it is called"]
 
 
 @pytest.mark.parametrize(
@@ -137,11 +139,12 @@ def test_options_that_contradict_each_other_end_with_2_and_one_line(problem_file
     assert "Traceback" not in done.stderr
 
 
-def test_a_deployer_that_is_not_there_is_one_line_with_its_address() -> None:
+def test_a_deployer_that_is_not_there_is_told_with_its_address_and_what_to_do() -> None:
     done = partita("servers", "--address", "127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert "127.0.0.1:1" in done.stderr
+    told, advice = done.stderr.splitlines()
+    assert told.endswith("127.0.0.1:1 cannot be reached (Connection refused); check that it runs")
+    assert "partita up" in advice
     assert "Traceback" in partita("--debug", "servers", "--address", "127.0.0.1:1").stderr
 
 
@@ -150,6 +153,6 @@ def test_exit_codes_and_lines_of_errors() -> None:
     assert exit_code(InvalidModelError("x")) == 2
     assert exit_code(FileNotFoundError(2, "No such file", "a.onnx")) == 2
     assert exit_code(InfeasiblePlanError("x")) == 3
-    assert error_line(InternalError("two\nlines")) == "error: two lines"
-    assert error_line(FileNotFoundError(2, "No such file", "a.onnx")) == "error: a.onnx: No such file"
-    assert "ZeroDivisionError" in error_line(ZeroDivisionError("x"))
+    assert error_text(InternalError("two\nlines")) == "error: two lines"
+    assert error_text(FileNotFoundError(2, "No such file", "a.onnx")) == "error: a.onnx: No such file"
+    assert "ZeroDivisionError" in error_text(ZeroDivisionError("x"))
