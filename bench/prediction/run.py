@@ -13,7 +13,6 @@ from bench.prediction.placements import Placement, random_placements
 from bench.prediction.predicted import Predicted, predicted
 from bench.prediction.results import Method, PlacementResult
 from core.plan import PlannedComponent
-from core.problem import Link
 from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, RuntimeSettings, TimingMethod
 from core.progress import Progress, no_progress, part
 from core.tensors import Array
@@ -56,10 +55,9 @@ async def run(
     progress(0.0, "starting three servers")
     results: list[PlacementResult] = []
     async with embedded_cluster(SERVERS) as cluster, connected(cluster.address) as servers:
-        links = await servers.links()
         for number, model in enumerate(models):
             share = 1 / len(models)
-            bench = _Bench(servers, links, model, requests, part(progress, number * share, share))
+            bench = _Bench(servers, model, requests, part(progress, number * share, share))
             results += await bench.run(placements, seed)
     return results
 
@@ -67,17 +65,14 @@ async def run(
 class _Bench:
     """One model on the servers."""
 
-    def __init__(
-        self, servers: Servers, links: Sequence[Link], model: BenchModel, requests: int, progress: Progress
-    ) -> None:
+    def __init__(self, servers: Servers, model: BenchModel, requests: int, progress: Progress) -> None:
         self._servers = servers
-        self._links = links
         self._model = model
         self._requests = requests
         self._progress = progress
 
     async def run(self, placements: int, seed: int) -> list[PlacementResult]:
-        """Time the model's layers and measure its placements."""
+        """Time the model's layers and the links, and measure its placements."""
         self._progress(0.0, f"{self._model.name}: timing layers")
         data, profile, inputs = await asyncio.to_thread(_prepare, self._model)
         profiles: dict[Method, ExecutionProfile] = {}
@@ -86,6 +81,7 @@ class _Bench:
             profiles[method] = await run_in_process(
                 profile_execution, data, profile, "bench", runtime, progress=no_progress
             )
+        links = await self._servers.links()
         device = SERVERS[0].name
         whole = Placement(dict.fromkeys(profile.graph.by_name, REFERENCE.name), (), scattered=False)
         components = plan_components(profile.graph, whole.servers, device)
@@ -106,9 +102,7 @@ class _Bench:
                     placement: Placement = placement,
                     components: Sequence[PlannedComponent] = components,
                 ) -> Predicted:
-                    return predicted(
-                        profile.graph, profiles[method], SLOWDOWNS, self._links, components, placement, speed
-                    )
+                    return predicted(profile.graph, profiles[method], SLOWDOWNS, links, components, placement, speed)
 
                 results.append(
                     PlacementResult(
