@@ -41,14 +41,14 @@ class Sizes:
         wide_sets: most sets measured for it.
     """
 
-    side: int = 320
+    side: int = 160
     inputs: int = 20
     calibration: int = 4
-    sampled: int = 40
+    sampled: int = 20
     trained: int = THESIS_SETS
-    unseen: int = 200
+    unseen: int = 100
     wide: int = 32
-    wide_sets: int = 600
+    wide_sets: int = 300
 
 
 QUICK = Sizes(side=96, inputs=2, calibration=2, sampled=3, trained=320, unseen=40, wide=14, wide_sets=60)
