@@ -80,10 +80,10 @@ def noise(
 ) -> None:
     """Profile noise fast and in the thesis's way, on the same model in one run.
 
-    PP-OCRv4's text detector, 20 inputs, 12 int8 layers and then 32; takes some twenty minutes. The thesis's way, a
-    model quantised, loaded and run for each of 1,000 sets of layers, is timed on 40 sets, and its seconds are those of
+    PP-OCRv4's text detector, 20 inputs, 12 int8 layers and then 32; takes some ten minutes. The thesis's way, a
+    model quantised, loaded and run for each of 1,000 sets of layers, is timed on 20 sets, and its seconds are those of
     a set times 1,000. Its least squares are fitted to 1,000 sets nevertheless, whose noise the fast way measures: the
-    40 sets show how far both agree.
+    20 sets show how far both agree.
     """
     from bench.noise.results import summary
     from bench.noise.run import QUICK, Sizes, run
