@@ -33,8 +33,7 @@ def section(results: Results) -> Section:
     return Section(
         "6.5 Distribution of layers, components and int8 layers",
         "How many layers each server has, in how many components, and how many are int8. *Wires* are tensors that "
-        "cross in "
-        "int8 although all computing around them is float, which the thesis does not have.",
+        "cross in int8 although all computing around them is float, which the thesis does not have.",
         [Table("distribution", _COLUMNS, rows, every)],
         [Picture("distribution", "Layers by server, plan by plan", lambda: draw(plans))],
         [
@@ -88,14 +87,12 @@ def findings(plans: Sequence[DistinctPlan]) -> list[str]:
     wires = sum(row["int8_wires"] > 0 for row in rows)
     words.append(
         f"Up to {most} layers are int8, and {wires} of {len(rows)} plans send a tensor in int8 out of float "
-        "computing: of "
-        "the noise allowed, that spends little and saves three quarters of the bytes."
+        "computing: of the noise allowed, that spends little and saves three quarters of the bytes."
     )
     words.append(
         "The thesis's counts are not at hand. Its plans come from the same objective, so that where links and watts "
-        "are "
-        "its own, as here, differences come from the model and from the ratio of the servers' speeds, which is 8 : 2 "
-        ": 1 here."
+        "are its own, as here, differences come from the model and from the ratio of the servers' speeds, which is "
+        "8 : 2 : 1 here."
     )
     return words
 

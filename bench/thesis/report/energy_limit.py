@@ -19,10 +19,8 @@ def section(results: Results) -> Section:
     return Section(
         "6.7 A limit on the device's energy",
         "The fastest plan on all servers, first without a limit on the device's energy per request, then with ever "
-        "tighter "
-        "ones down to what the device needs at least by any plan, and with one below that. Plans are deployed and "
-        "measured "
-        "as in 6.3.3.",
+        "tighter ones down to what the device needs at least by any plan, and with one below that. Plans are "
+        "deployed and measured as in 6.3.3.",
         [Table("energy-limit", _COLUMNS, rows)],
         [
             Picture(f"energy-limit-{model.name}", f"{model.name}: latency by the device's energy limit", _drawer(model))
@@ -83,16 +81,14 @@ def findings(results: Results) -> list[str]:
         words.append(
             f"{model.name}: the fastest plan takes {units.joules(free['device_joules'])} of the device, "
             f"{percent(free['device_joules'] / base.energy_joules)} of what it needs alone, and no plan takes less "
-            "than "
-            f"{units.joules(model.energy.least_joules)}."
+            f"than {units.joules(model.energy.least_joules)}."
         )
         if least["device_joules"] < 0.99 * free["device_joules"]:
             longer = least["latency_seconds"] / free["latency_seconds"] - 1
             taken = least["measured_seconds"] / free["measured_seconds"] - 1
             words.append(
-                f"Going down to that costs {signed_percent(longer)} of latency, measured {signed_percent(taken)}, by "
-                "moving "
-                f"layers: the device keeps {least['device']} of them, where it had {free['device']}."
+                f"Going down to that costs {signed_percent(longer)} of latency, measured {signed_percent(taken)}: "
+                f"layers on {', '.join(SERVERS)} go from {_places(free)} to {_places(least)}."
             )
         else:
             words.append(
@@ -106,14 +102,18 @@ def findings(results: Results) -> list[str]:
         if over:
             words.append(
                 f"As measured, the device's energy is {signed_percent(statistics.median(over))} off its limit in the "
-                "median and "
-                f"{signed_percent(max(over))} at worst: a limit is kept by prediction, and as true as that."
+                f"median and {signed_percent(max(over))} at worst: a limit is kept by prediction, and as true as "
+                "that."
             )
         refused = [case for case in model.energy.cases if case.status == "infeasible"]
         if refused:
             words.append(f"Below, the answer is: “{refused[-1].reason}”.")
     words.append("The thesis's own curve is not at hand.")
     return words
+
+
+def _places(row: Row) -> str:
+    return ", ".join(str(row[server]) for server in SERVERS)
 
 
 def _drawer(model: ModelResults) -> Callable[[], Figure]:

@@ -20,12 +20,11 @@ def section(results: Results) -> Section:
     sums = [one.layer_sums for one in results.models]
     return Section(
         "6.3.1, 6.3.2 Sum of the layers against the whole, and the corrected prediction",
-        "Layers timed one by one and summed, against the undivided float model (6.3.1). Then these times corrected so "
-        "that they sum to the whole, as a prediction of the undivided model with none, some and all of the layers in "
-        "int8 that may be (6.3.2), at the speed that the machine has when that runs, as the float model among them "
-        "tells. "
-        "On one thread, at the machine's own speed, in the processor's own time, which does "
-        "not count what other programs take.",
+        "Layers timed one by one and summed, against the undivided float model (6.3.1). Then these times corrected "
+        "so that they sum to the whole, as a prediction of the undivided model with none, some and all of the "
+        "layers in int8 that may be (6.3.2), at the speed that the machine has when that runs, as the float model "
+        "among them tells. On one thread, at the machine's own speed, in the processor's own time, which does not "
+        "count what other programs take.",
         [Table("layer-sums", _SUMS, sum_rows(sums)), Table("corrected-predictions", _SETS, set_rows(sums))],
         [Picture("layer-sums", "Sum of layers against the whole model, and corrected predictions", lambda: draw(sums))],
         [
@@ -117,9 +116,7 @@ def findings(sums: Sequence[LayerSums]) -> list[str]:
         verdict = "as in the thesis, +24 % to +42 %"
     found.append(
         f"Timed one by one, layers sum to {span} against the whole model, {verdict}. What the runtime fuses in the "
-        "whole "
-        "model "
-        "is not fused then, and each layer's start is counted."
+        "whole model is not fused then, and each layer's start is counted."
     )
     errors = {
         method: [abs(row[f"{method}_error"]) for row in set_rows(sums) if row["int8_layers"]] or [0.0]

@@ -128,8 +128,7 @@ def _load(results: Results) -> str:
     )
     return (
         f"While the bench waited, others had {percent(median)} of the processors in the median and {percent(worst)} "
-        "at most: "
-        f"{words}."
+        f"at most: {words}."
     )
 
 
@@ -143,8 +142,7 @@ def _scale(results: Results) -> str:
         else:
             words.append(
                 f"For {model.name}, whose outputs move by {noise:.3g} with everything in int8, none of them would "
-                "forbid "
-                f"anything: they are scaled so that 0.5 stands for that noise (1 for {scale:.3g})."
+                f"forbid anything: they are scaled so that 0.5 stands for that noise (1 for {scale:.3g})."
             )
     return " ".join(words)
 

@@ -42,8 +42,8 @@ def section(results: Results) -> Section:
     ]
     return Section(
         "6.1 Profiling times",
-        "What is measured before anything can be planned: the model's graph and noise, every layer on every server, "
-        "every link. Others' load is the share of the processors in use while the bench waited.",
+        "What is measured before anything can be planned: the model's graph and noise, every layer on every "
+        "server, every link. Others' load is the share of the processors in use while the bench waited.",
         [Table("profiling", columns, rows), Table("profiling-phases", _PHASES, _longest(phases), phases)],
         [Picture("profiling", "Seconds of profiling, by what is measured", lambda: draw(results))],
         [
@@ -88,7 +88,8 @@ def findings(results: Results) -> list[str]:
         noise = of.get("noise", 0.0)
         found.append(
             f"Profiling {one.name} took {units.seconds(one.profiling.seconds)}, {units.seconds(noise)} of it for the "
-            f"noise of {one.profiling.noise_sets} sets of int8 layers (R² {one.profiling.noise_r2:.3f} on unseen ones)."
+            f"noise of {one.profiling.noise_sets} sets of int8 layers (R² {one.profiling.noise_r2:.3f} on unseen "
+            "ones)."
         )
     found.append(
         "The thesis's 3,677 s are not comparable directly: a far larger model, and a GPU. What differs by method is "

@@ -25,12 +25,9 @@ def section(results: Results) -> Section:
     return Section(
         "6.6 Scalability of planning",
         "Seconds from a problem in memory to its plan, on one thread, ω 0.5. *Static*: the measured models on two "
-        "and more "
-        "servers (beyond three, slower copies of edge and cloud), and a model of some 650 layers made like the "
-        "thesis's "
-        "YOLO11x-seg, with 12 int8 layers and limits on noise and the device's energy. *Random*: branched models "
-        "drawn as "
-        "in the thesis, on random servers; medians where there are several.",
+        "and more servers (beyond three, slower copies of edge and cloud), and a model of some 650 layers made "
+        "like the thesis's YOLO11x-seg, with 12 int8 layers and limits on noise and the device's energy. *Random*: "
+        "branched models drawn as in the thesis, on random servers; medians where there are several.",
         [
             Table("scalability-static", _STATIC, static),
             Table("scalability-random", _RANDOM, random_rows(results), every),
@@ -94,17 +91,17 @@ def findings(times: Sequence[PlanningTime]) -> list[str]:
         ratios = [seconds / large.seconds for seconds in THESIS_SECONDS]
         words.append(
             f"{large.layers} layers on {large.servers} servers are planned in {units.seconds(large.seconds)}, where "
-            "the thesis "
-            f"takes {THESIS_SECONDS[0]:g} to {THESIS_SECONDS[1]:g} s for its {THESIS_LAYERS} on {THESIS_SERVERS}: "
-            f"{ratios[0]:.0f} to {ratios[1]:.0f} times the time, on another machine and another, though similar, model."
+            f"the thesis takes {THESIS_SECONDS[0]:g} to {THESIS_SECONDS[1]:g} s for its {THESIS_LAYERS} on "
+            f"{THESIS_SERVERS}: {ratios[0]:.0f} to {ratios[1]:.0f} times the time, on another machine and another, "
+            "though similar, model."
         )
     random = [one for one in times if one.kind == "random" and not one.stopped]
     if random:
         most = max(random, key=lambda one: one.seconds)
         words.append(
             f"The slowest random model ({most.layers} layers, {most.servers} servers) takes "
-            f"{units.seconds(most.seconds)}; the "
-            "thesis's time grows from under a minute to over 200 s between three servers and six."
+            f"{units.seconds(most.seconds)}; the thesis's time grows from under a minute to over 200 s between three "
+            "servers and six."
         )
         words += _growth(random)
     stopped = [one for one in times if one.stopped and one.method == "exact"]
@@ -118,13 +115,11 @@ def findings(times: Sequence[PlanningTime]) -> list[str]:
             least = "at least " if one.stopped else ""
             words.append(
                 f"For {one.model} on {one.servers} servers the thesis's own program, solved by HiGHS on this "
-                "machine, takes "
-                f"{least}{one.seconds / exact.seconds:.0f} times as long."
+                f"machine, takes {least}{one.seconds / exact.seconds:.0f} times as long."
             )
     words.append(
         "The reason is the method: elimination over a graph of small treewidth is linear in the layers, while the "
-        "thesis's "
-        "program has a variable for each tensor and pair of servers."
+        "thesis's program has a variable for each tensor and pair of servers."
     )
     return words
 
