@@ -12,7 +12,7 @@ class Sizes:
         quantizable_count: layers that may become int8.
         noise_samples: most sets of int8 layers that the noise model is fitted on.
         latency_weights: ω_T of the plans.
-        noise_levels: η_max of the plans, in the thesis's numbers (see ``deployed.noise_scale``).
+        noise_levels: η_max of the plans, in the thesis's numbers (see ``plans.noise_scale``).
         requests: to each distinct plan; the device alone answers as many in between.
         int8_sets: random sets of int8 layers whose time is predicted and measured on the undivided model.
         energy_limits: steps between the least energy the device can have and what it takes without a limit.
