@@ -27,21 +27,29 @@ OLDEST_LINK_SECONDS = 3600.0
 
 ROLES = {
     "a client": ("grpc", "numpy"),
-    "pictures": ("matplotlib", "PIL"),
+    "drawing plans and fronts (--picture)": ("matplotlib", "PIL"),
+    "photos and videos (partita infer)": ("PIL", "scipy", "shapely", "supervision"),
     "planning here (partita optimize)": ("highspy", "pulp"),
     "a server (partita up, serve node)": ("onnx", "onnxruntime", "psutil"),
     "loading models (serve model_pool)": ("onnx", "onnx_tool", "onnxslim", "onnxruntime"),
+    "labs (partita lab)": ("yaml",),
     "traces": ("opentelemetry.sdk",),
 }
 """What this installation may be used for → modules that takes."""
 
 EXTRAS = {
-    "pictures": "pictures",
+    "drawing plans and fronts (--picture)": "pictures",
+    "photos and videos (partita infer)": "vision",
     "planning here (partita optimize)": "planner",
     "a server (partita up, serve node)": "node",
     "loading models (serve model_pool)": "models",
+    "labs (partita lab)": "lab",
     "traces": "traces",
 }
+
+START_SERVER = "partita serve node --server=NAME --role=ROLE --registry=HOST:PORT --model-pool=HOST:PORT"
+
+"""What stands in for names and addresses is in capitals."""
 
 Verdict = Literal["fine", "note", "wrong"]
 
@@ -72,7 +80,8 @@ async def examine(address: str) -> AsyncIterator[Finding]:
         try:
             cluster = await client.cluster()
         except PartitaError as error:
-            yield Finding("deployer", "wrong", str(error), "start a cluster with partita up, or set --address")
+            advice = "start a cluster with partita up, or say where it is with --address or PARTITA_ADDRESS"
+            yield Finding("deployer", "wrong", str(error), advice)
             return
         yield Finding("deployer", "fine", f"answers at {address} in {units.seconds(time.perf_counter() - asked)}")
     async with Channels() as channels:
@@ -136,7 +145,7 @@ def about_server(server: ServerRecord, seen: Sighting | PartitaError) -> Iterato
     subject = f"server {server.name}"
     if missing := [name for name in SERVER_SERVICES if name not in server.services]:
         verdict: Verdict = "note" if missing == ["front_end"] else "wrong"
-        advice = "start it with python -m services node; a server without FrontEnd cannot be the device"
+        advice = f"start what is missing, or all with {START_SERVER}; a server without FrontEnd cannot be the device"
         yield Finding(subject, verdict, f"has no {', '.join(missing)}", advice)
     if isinstance(seen, PartitaError):
         advice = "normal where servers are in a network of their own; else check its process and --advertise"
@@ -158,10 +167,10 @@ def about_server(server: ServerRecord, seen: Sighting | PartitaError) -> Iterato
 def about_cluster(cluster: Cluster, now: float) -> Iterator[Finding]:
     """What is to be said of all servers and links together; ``now`` in seconds since 1970."""
     if not cluster.servers:
-        yield Finding("cluster", "wrong", "no server has registered", "start one with python -m services node")
+        yield Finding("cluster", "wrong", "no server has registered", f"start one with {START_SERVER}")
         return
     if not any("front_end" in server.services for server in cluster.servers):
-        yield Finding("cluster", "wrong", "no server has a FrontEnd", "start one with python -m services node")
+        yield Finding("cluster", "wrong", "no server has a FrontEnd", f"start one with {START_SERVER}")
     names = [server.name for server in cluster.servers]
     known = {(link.source, link.target): link for link in cluster.links}
     missing = [f"{one} → {other}" for one in names for other in names if one != other and (one, other) not in known]
@@ -174,6 +183,7 @@ def about_cluster(cluster: Cluster, now: float) -> Iterator[Finding]:
         if link.measured_at and now - link.measured_at > OLDEST_LINK_SECONDS
     ]
     if old:
-        yield Finding("links", "note", f"measured long ago: {', '.join(old)}", "set --link-budget above 0")
+        advice = "start servers with --link-budget above 0, which has them measured again in the background"
+        yield Finding("links", "note", f"measured long ago: {', '.join(old)}", advice)
     if len(names) > 1 and not missing and not old:
         yield Finding("links", "fine", f"all {len(known)} are measured")
