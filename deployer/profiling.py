@@ -192,14 +192,15 @@ class _Work:
             machines.setdefault(_state(server).machine, []).append(server)
             self._phases.setdefault(server.name, [])
         turns = {key: asyncio.Lock() for key in self._keys.values()}
+        known = set(self._execution)
 
         async def measure(machine: Iterable[ServerRecord]) -> None:
             for server in machine:
                 key = self._keys[server.name]
                 async with turns[key]:
-                    if key in self._execution:
+                    if key in known:
                         await self._remember(server.name, key)
-                    else:
+                    elif key not in self._execution:
                         await self._measure_server(server, profile, weighted.part(key))
 
         await run_all(measure(machine) for machine in machines.values())

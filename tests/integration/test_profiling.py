@@ -16,7 +16,7 @@ SERVERS = (
     EmbeddedServer("device", "device", slowdown=3.0, compute_watts=2.0, links=(EmulatedLink("edge", 50e6, 0.002),)),
     EmbeddedServer("edge", "edge", compute_watts=5.0),
 )
-LATE = EmbeddedServer("late", "cloud", slowdown=2.0)
+LATE = EmbeddedServer("late", "cloud", threads=2)
 
 
 @pytest.fixture
@@ -50,9 +50,11 @@ async def test_profiles_are_measured_where_they_are_missing_and_a_cancel_ends_al
     async with aio.connect(cluster.address) as client:
         await client.load(chain_model().SerializeToString(), "chain")
         first = await client.profile("chain", quantizable_count=1, noise_samples=2)
-        assert first.measured == 1 + 2 + 2
+        # The servers differ in their slow-down alone.
+        assert first.measured == 1 + 1 + 2
+        assert first.execution["device"] == first.execution["edge"].slowed(3.0)
         assert first.seconds > 0
-        assert {phase.subject for phase in first.phases} == {"model", "device", "edge", "links"}
+        assert {phase.subject for phase in first.phases} == {"model", "device", "links"}
         assert all(phase.now and phase.seconds >= 0 for phase in first.phases)
         assert {name: (energy.source, energy.watts) for name, energy in first.energies.items()} == {
             "device": ("declared", 2.0),
@@ -67,7 +69,7 @@ async def test_profiles_are_measured_where_they_are_missing_and_a_cancel_ends_al
         assert joined.measured == 1 + 4
         assert joined.execution["edge"] == first.execution["edge"]
         assert {phase.subject for phase in joined.phases if phase.now} == {"late", "links"}
-        assert (await client.profile("chain", refresh=True)).measured == 1 + 3 + 6
+        assert (await client.profile("chain", refresh=True)).measured == 1 + 2 + 6
 
         working = asyncio.Event()
         endless = asyncio.create_task(
