@@ -21,8 +21,8 @@ LOST_SECONDS = 3.0
 BACK_SECONDS = 10.0
 """How long it is there again until it counts as back."""
 
-RETRY_SECONDS = 30.0
-"""Pause after a deployment could not be moved."""
+RETRY_SECONDS = 10.0
+"""Pause after a deployment could not be moved, unless servers come or go."""
 
 SOLVE_SECONDS = 10.0
 """Most time for finding a plan."""
@@ -62,6 +62,7 @@ class Replacement:
         if present != self._present:
             self._changed |= dict.fromkeys(present ^ set(self._present), now)
             self._present, self._look_until = present, now + 2 * BACK_SECONDS
+            self._not_before.clear()
         # Records are long: they are read while there may be something to do.
         if now > self._look_until and not self._not_before:
             return
@@ -144,7 +145,7 @@ def without(problem: Problem, lost: Collection[str]) -> Problem:
     for layer in problem.model.layers:
         servers = None if layer.servers is None else tuple(name for name in layer.servers if name not in lost)
         if servers == ():
-            raise InfeasiblePlanError(f"by a rule, layer {layer.name!r} runs on {', '.join(lost)} only")
+            raise InfeasiblePlanError(f"by a rule, layer {layer.name!r} runs on {', '.join(layer.servers or ())} only")
         layers.append(replace(layer, servers=servers))
     return replace(
         problem,
