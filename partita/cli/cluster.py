@@ -1,6 +1,7 @@
 """``partita up``, ``serve`` and ``servers``."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -93,6 +94,9 @@ def serve(context: typer.Context) -> None:
     """
     from services.__main__ import main
 
+    if sys.stderr.isatty():
+        # Whoever looks on reads lines of text more easily than JSON.
+        os.environ.setdefault("PARTITA_LOG_FORMAT", "text")
     raise typer.Exit(main(context.args))
 
 
