@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from core.errors import PartitaError
+from services.runtime import direct_polling  # noqa: F401 - before gRPC is loaded
 from services.runtime.event_loop import exact_event_loop
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import serve_metrics

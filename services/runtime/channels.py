@@ -20,6 +20,15 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
+WINDOW_OPTIONS: tuple[tuple[str, int], ...] = (
+    # A chunk goes as one frame instead of one for every 16 KiB.
+    ("grpc.http2.max_frame_size", 2**20),
+    # So much is on the way from the start on; else gRPC finds out by probing, anew on every connection.
+    ("grpc.http2.lookahead_bytes", 2**24),
+    ("grpc.http2.bdp_probe", 0),
+)
+"""Of the side that receives tensors."""
+
 TRANSPORT_OPTIONS: tuple[tuple[str, int], ...] = (
     *CHANNEL_OPTIONS,
     # A connection of their own: calls do not wait behind tensors.

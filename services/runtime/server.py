@@ -11,7 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from core.errors import FailedPreconditionError
-from services.runtime.channels import MESSAGE_LIMIT_BYTES
+from services.runtime.channels import MESSAGE_LIMIT_BYTES, WINDOW_OPTIONS
 from services.runtime.errors import ErrorInterceptor
 from services.runtime.metrics import MetricsInterceptor
 from services.runtime.settings import EmulatedLink
@@ -25,6 +25,7 @@ GRACE_SECONDS = 5.0
 """How long calls under way may go on after the server was asked to stop."""
 
 SERVER_OPTIONS = (
+    *WINDOW_OPTIONS,
     # Without this two daemons on one port share it silently.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),

@@ -19,8 +19,11 @@ from services.transport.frames import Frame, to_bytes
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES = BLOCK_BYTES
-"""Bytes of one chunk: on slow links a tensor waits for no more than one chunk of each other."""
+LEAST_CHUNK_BYTES, MOST_CHUNK_BYTES = 2**18, 2**20
+"""Bytes of one chunk: each costs both ends time, but on slow links a tensor waits for one chunk of each other."""
+
+_STEP_BYTES = 2**12
+"""Chunks are whole pages, and so whole values."""
 
 NO_DATA = memoryview(b"")
 
@@ -29,6 +32,11 @@ METHOD = "/partita.v1.TensorTransport/Carry"
 
 class SegmentRefusedError(Exception):
     """The receiver could not map a segment of shared memory."""
+
+
+def chunk_bytes(byte_count: int) -> int:
+    """Bytes of each chunk of a tensor: a quarter of it within bounds, so that the ends work side by side."""
+    return min(MOST_CHUNK_BYTES, max(LEAST_CHUNK_BYTES, -(-byte_count // (4 * _STEP_BYTES)) * _STEP_BYTES))
 
 
 class _Outgoing:
@@ -45,6 +53,7 @@ class _Outgoing:
         self._announcement: tensor_transport_pb2.TensorAnnouncement | None = announcement
         self._data = data
         self._compressed_items = compressed_items
+        self._chunk_bytes = min(BLOCK_BYTES, chunk_bytes(data.nbytes)) if compressed_items else chunk_bytes(data.nbytes)
         self._offset = 0
 
     @property
@@ -63,7 +72,7 @@ class _Outgoing:
             tensor=self.number, offset=self._offset, announcement=self._announcement
         )
         self._announcement = None
-        data = self._data[self._offset : self._offset + CHUNK_BYTES]
+        data = self._data[self._offset : self._offset + self._chunk_bytes]
         self._offset += data.nbytes
         if self._compressed_items and data.nbytes:
             smaller = await asyncio.to_thread(compress, data, self._compressed_items)

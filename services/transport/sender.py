@@ -14,7 +14,7 @@ from services.runtime.metrics import SENT_BYTES
 from services.runtime.shaping import LinkShaper
 from services.runtime.streams import from_spec, raw_bytes, spec_of
 from services.transport.budget import ByteBudget
-from services.transport.connection import CHUNK_BYTES, Connection, SegmentRefusedError
+from services.transport.connection import Connection, SegmentRefusedError, chunk_bytes
 from services.transport.receiver import receiver_in_this_process
 from services.transport.shared_memory import LEAST_BYTES, Segment, SegmentPool, make_probe
 
@@ -228,5 +228,6 @@ class TensorSender:
         if not self._shaper.shapes(server):
             return
         sent = self._shaper.transfer(server)
-        for start in range(0, byte_count, CHUNK_BYTES):
-            await sent(min(CHUNK_BYTES, byte_count - start))
+        step = chunk_bytes(byte_count)
+        for start in range(0, byte_count, step):
+            await sent(min(step, byte_count - start))
