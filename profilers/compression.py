@@ -52,17 +52,17 @@ def measure_compression(
     rounded: dict[str, Compression] = {}
     int8 = frozenset(graph.quantizable)
     for tensor, values in _values(model, able, sample):
-        floating[tensor.name] = _measured(values)
+        floating[tensor.name] = measure_tensor(values)
         if tensor.producer in int8 and tensor.name in ranges and tensor.bytes >= 4 * LEAST_BYTES:
             whole = round_activation(values.astype(np.float32), ranges[tensor.name], settings.activation_type)
-            rounded[tensor.name] = _measured(whole)
+            rounded[tensor.name] = measure_tensor(whole)
     return _smaller(floating), _smaller(rounded)
 
 
 def reference_seconds() -> float:
     """Time of compressing and decompressing a block that is the same everywhere: compares machines."""
     values = np.random.default_rng(0).standard_normal(BLOCK_BYTES // 4).astype(np.float32)
-    measured = [_measured(values) for _ in range(_ROUNDS)]
+    measured = [measure_tensor(values) for _ in range(_ROUNDS)]
     return min(one.compress_seconds + one.decompress_seconds for one in measured)
 
 
@@ -92,7 +92,8 @@ def _values(
         yield from zip(group, session.run(names, dict(sample)), strict=True)
 
 
-def _measured(values: Array) -> Compression:
+def measure_tensor(values: Array) -> Compression:
+    """Compress one tensor, and read it again, on this machine."""
     data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
     left, compressing, decompressing = 0, 0.0, 0.0
     memory = np.empty(min(BLOCK_BYTES, data.nbytes), np.uint8)

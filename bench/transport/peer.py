@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bench.transport.raw_socket import serve
+from services.runtime import direct_polling  # noqa: F401 - before gRPC is loaded
 from services.runtime.server import Binding, serving
 
 LIMIT_BYTES = 2**28

@@ -1,9 +1,11 @@
 """What the times say."""
 
 import statistics
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from bench.transport.compression import Sent
 from bench.transport.sending import Times
 
 LOOPBACK = "loopback"
@@ -24,10 +26,12 @@ class Results:
     Attributes:
         times: link (loopback, or its rate) → way → bytes → seconds.
         not_shaped: why there are no shaped links; empty where there are.
+        compression: link → kind of tensor → how long it takes as it is and compressed.
     """
 
     times: dict[str, Times]
     not_shaped: str
+    compression: Mapping[str, Mapping[str, Sent]] = field(default_factory=dict)
 
     def seconds(self, link: str, way: str, byte_count: int) -> float:
         """Median seconds there and back."""
@@ -36,6 +40,19 @@ class Results:
     def ratio(self, link: str, way: str, byte_count: int) -> float:
         """The raw socket's time over this way's: its share of the raw socket's throughput."""
         return self.seconds(link, "raw", byte_count) / self.seconds(link, way, byte_count)
+
+    def compressed(self) -> Iterator[dict[str, Any]]:
+        """Each kind of tensor on each link: whether the planner has it compressed, and what that brings."""
+        for link, kinds in self.compression.items():
+            for kind, sent in kinds.items():
+                yield {
+                    "link": link,
+                    "kind": kind,
+                    "bytes": sent.byte_count,
+                    "left": sent.known.ratio,
+                    "chosen": sent.chosen(self.times[link]["stream"]),
+                    "ratio": sent.ratio,
+                }
 
 
 def summary(results: Results) -> dict[str, Any]:
@@ -53,13 +70,19 @@ def summary(results: Results) -> dict[str, Any]:
         ]
         for link, times in results.times.items()
     }
+    compression = list(results.compressed())
+    # What is not compressed goes as it would without all this.
+    gains = [one["ratio"] if one["chosen"] else 1.0 for one in compression]
     shaped = [link for link in links if link != LOOPBACK]
     return {
         "shaped_ratio": _least(results, shaped, "stream", THROUGHPUT_BYTES),
         "loopback_ratio": _least(results, [LOOPBACK], "stream", BULK_BYTES),
         "shared_memory_ratio": _least(results, [LOOPBACK], "shared_memory", BULK_BYTES),
         "round_trip_seconds_64k": results.seconds(LOOPBACK, "stream", SMALL_BYTES),
+        "compression_worst_ratio": min(gains, default=None),
+        "compression_best_ratio": max(gains, default=None),
         "not_shaped": results.not_shaped,
+        "compression": compression,
         "links": links,
     }
 

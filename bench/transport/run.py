@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from bench.transport.compression import Sent
 from bench.transport.results import LOOPBACK, Results
 from bench.transport.sending import Task, Times, to_json
 from bench.transport.shaped_link import HOSTS, NoShapingError, shaped_link
 from core.errors import InternalError
+from core.problem import Compression
 from core.progress import Progress, no_progress
 
 SMALL, MEGABYTE, IMAGE, LARGE = 2**16, 1_000_000, 4_700_000, 20_000_000
@@ -28,6 +30,9 @@ SHAPED_SECONDS = 3.0
 REST_SECONDS = 0.03
 """Before each transfer on a shaped link; its token bucket is full again then."""
 
+COMPRESSED_ROUNDS = {5e6: 3, 20e6: 8, 100e6: 15}
+"""How often each kind of tensor is sent as it is and compressed, by the link's rate."""
+
 LIMIT_SECONDS = 300.0
 
 
@@ -43,7 +48,10 @@ def run(quick: bool = False, progress: Progress = no_progress) -> Results:
     """
     progress(0.0, "loopback and shared memory")
     counts = {SMALL: 10, MEGABYTE: 5} if quick else ROUNDS
-    times: dict[str, Times] = {LOOPBACK: measure_loopback(tuple(counts.items()))}
+    times: dict[str, Times] = {}
+    compression: dict[str, dict[str, Sent]] = {}
+    rounds = 3 if quick else 15
+    times[LOOPBACK], compression[LOOPBACK] = _measure(["127.0.0.1"] * 2, ([], []), tuple(counts.items()), True, rounds)
     why_not = "left out for a try" if quick else ""
     for index, rate in enumerate(() if quick else RATES):
         progress((1 + index) / (1 + len(RATES)), f"a link of {rate / 1e6:.0f} MB/s")
@@ -52,12 +60,13 @@ def run(quick: bool = False, progress: Progress = no_progress) -> Results:
         )
         try:
             with shaped_link(rate) as prefixes:
-                times[f"{rate / 1e6:.0f} MB/s"] = _measure(HOSTS, prefixes, sizes, False)
+                link = f"{rate / 1e6:.0f} MB/s"
+                times[link], compression[link] = _measure(HOSTS, prefixes, sizes, False, COMPRESSED_ROUNDS[rate])
         except NoShapingError as error:
             why_not = str(error)
             break
     progress(1.0, "measured")
-    return Results(times, why_not)
+    return Results(times, why_not, compression)
 
 
 def measure_loopback(sizes: tuple[tuple[int, int], ...]) -> Times:
@@ -69,7 +78,7 @@ def measure_loopback(sizes: tuple[tuple[int, int], ...]) -> Times:
     Raises:
         InternalError: a process of the bench failed.
     """
-    return _measure(["127.0.0.1"] * 2, ([], []), sizes, True)
+    return _measure(["127.0.0.1"] * 2, ([], []), sizes, True, 0)[0]
 
 
 def _measure(
@@ -77,13 +86,16 @@ def _measure(
     prefixes: tuple[list[str], list[str]],
     sizes: tuple[tuple[int, int], ...],
     shared_memory: bool,
-) -> Times:
+    compression_rounds: int,
+) -> tuple[Times, dict[str, Sent]]:
     cores = sorted(os.sched_getaffinity(0))
     with (
         _peer(prefixes[1], "raw", hosts[1], cores[-1]) as raw,
         _peer(prefixes[1], "tensors", hosts[1], cores[-1]) as tensors,
     ):
-        task = Task(raw, tensors, sizes, shared_memory, 0.0 if shared_memory else REST_SECONDS, cores[0])
+        task = Task(
+            raw, tensors, sizes, shared_memory, 0.0 if shared_memory else REST_SECONDS, cores[0], compression_rounds
+        )
         command = [*prefixes[0], sys.executable, "-m", "bench.transport.sending"]
         done = subprocess.run(
             command, input=to_json(task), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
@@ -91,7 +103,12 @@ def _measure(
     if done.returncode:
         raise InternalError(f"the sending process failed: {done.stderr[-500:]}")
     found = json.loads(done.stdout)
-    return {way: {int(size): seconds for size, seconds in by_size.items()} for way, by_size in found.items()}
+    times = {way: {int(size): seconds for size, seconds in by_size.items()} for way, by_size in found["times"].items()}
+    sent = {
+        kind: Sent(one["byte_count"], Compression(**one["known"]), tuple(one["plain"]), tuple(one["compressed"]))
+        for kind, one in found["compression"].items()
+    }
+    return times, sent
 
 
 @contextmanager

@@ -6,10 +6,14 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from bench.transport.compression import tensors
 from bench.transport.raw_socket import RawSocket
+from profilers.compression import measure_tensor
+from services.runtime import direct_polling  # noqa: F401 - before gRPC is loaded
 from services.runtime.shaping import LinkShaper
 from services.transport.allocator import keep_message_memory
 from services.transport.sender import TensorSender, Way
@@ -26,6 +30,7 @@ class Task:
         shared_memory: time shared memory too.
         rest_seconds: before each transfer, so that none finds more or less room on the link than another.
         core: to run on.
+        compression_rounds: how often tensors are sent as they are and compressed.
     """
 
     raw: str
@@ -34,6 +39,7 @@ class Task:
     shared_memory: bool
     rest_seconds: float
     core: int
+    compression_rounds: int
 
 
 Times = dict[str, dict[int, list[float]]]
@@ -68,6 +74,31 @@ async def measure(task: Task) -> Times:
     return times
 
 
+async def measure_compression(task: Task) -> dict[str, dict[str, Any]]:
+    """Send tensors of several kinds as they are and compressed, in turns; as ``bench.transport.compression.Sent``."""
+    found = {}
+    sender = TensorSender(LinkShaper(()), Way.STREAM)
+    try:
+        for kind, array in tensors().items() if task.compression_rounds else ():
+            times: dict[bool, list[float]] = {False: [], True: []}
+            for number in range(task.compression_rounds + 1):
+                for compress, taken in times.items():
+                    await asyncio.sleep(task.rest_seconds)
+                    start = time.perf_counter()
+                    await sender.to_monitor("peer", task.tensors, array, compress)
+                    if number:
+                        taken.append(time.perf_counter() - start)
+            found[kind] = {
+                "byte_count": array.nbytes,
+                "known": asdict(measure_tensor(array)),
+                "plain": times[False],
+                "compressed": times[True],
+            }
+    finally:
+        await sender.close()
+    return found
+
+
 def _timed(raw: RawSocket, data: memoryview) -> float:
     start = time.perf_counter()
     raw.send(data)
@@ -85,7 +116,8 @@ def main() -> None:
     task = Task(**{**given, "sizes": tuple(map(tuple, given["sizes"]))})
     os.sched_setaffinity(0, {task.core})
     keep_message_memory()
-    print(json.dumps(asyncio.run(measure(task))))
+    times, compression = asyncio.run(measure(task)), asyncio.run(measure_compression(task))
+    print(json.dumps({"times": times, "compression": compression}))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,12 @@ def _show_transport(figures: dict[str, Any]) -> None:
                 link, one["way"].replace("_", " "), size, units.seconds(one["seconds"]), f"{one['ratio']:.0%}"
             )
     out.print(shown)
+    shown = table("link", "tensor", ">size", ">left", ">as it is / compressed", "planner's choice")
+    for one in figures["compression"]:
+        choice = "compressed" if one["chosen"] else "as it is"
+        size, left = units.byte_count(one["bytes"]), f"{one['left']:.0%}"
+        shown.add_row(one["link"], one["kind"], size, left, f"{one['ratio']:.2f}", choice)
+    out.print(shown)
     if figures["not_shaped"]:
         out.print(f"no shaped links: {figures['not_shaped']}")
 

@@ -1,6 +1,8 @@
+from bench.transport.compression import Sent, tensors
 from bench.transport.results import LOOPBACK, Results, summary
 from bench.transport.run import MEGABYTE, SMALL, run
 from bench.transport.sending import Times
+from core.problem import Compression
 
 
 def test_headline_figures_are_the_least_of_what_they_speak_of() -> None:
@@ -17,13 +19,34 @@ def test_headline_figures_are_the_least_of_what_they_speak_of() -> None:
     assert found["round_trip_seconds_64k"] == 0.4
 
 
+def test_compressing_counts_where_the_planner_chooses_it() -> None:
+    times: Times = {
+        "raw": {2**16: [0.02], 10**6: [0.2], 4_700_000: [0.94]},
+        "stream": {2**16: [0.02], 10**6: [0.2], 4_700_000: [0.94]},
+    }
+    small, hard = Compression(0.5, 0.004, 0.001), Compression(0.97, 0.004, 0.001)
+    sent = {
+        "small": Sent(1_200_000, small, (0.24,), (0.125,)),
+        "hard": Sent(1_200_000, hard, (0.24,), (0.3,)),
+        "hoped for": Sent(1_200_000, small, (0.24,), (0.25,)),
+    }
+    results = Results({LOOPBACK: {way: {2**16: [1.0]} for way in ("raw", "stream")}, "5 MB/s": times}, "")
+    found = summary(Results(results.times, "", {"5 MB/s": sent}))
+    assert [one["chosen"] for one in found["compression"]] == [True, False, True]
+    assert found["compression_worst_ratio"] == 0.24 / 0.25
+    assert found["compression_best_ratio"] == 0.24 / 0.125
+    assert summary(results)["compression_worst_ratio"] is None
+
+
 def test_every_way_is_measured_beside_the_raw_socket() -> None:
     results = run(quick=True)
     assert set(results.times[LOOPBACK]) == {"raw", "stream", "shared_memory"}
     for times in results.times[LOOPBACK].values():
         assert {size: len(seconds) for size, seconds in times.items()} == {SMALL: 10, MEGABYTE: 5}
         assert min(map(min, times.values())) > 0
+    assert results.compression[LOOPBACK].keys() == tensors().keys()
     found = summary(results)
+    assert found["compression_worst_ratio"] > 0
     assert found["shaped_ratio"] is None
     assert found["loopback_ratio"] is None
     assert found["not_shaped"]
