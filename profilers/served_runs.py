@@ -12,7 +12,7 @@ from core.profiles import RuntimeSettings
 from core.tensors import Array
 from inferencer.session import Session, run_clock
 
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.005
 """Before each run: the first of a processor's work is slower than if it had gone on."""
 
 

@@ -121,4 +121,8 @@ def _placement(result: PlacementResult) -> dict[str, Any]:
         "speeds": dict(result.speeds),
         "measured_seconds": result.measured.seconds,
         "predicted_seconds": {method: one.seconds for method, one in result.predicted.items()},
+        "measured_computing_seconds": sum(result.measured.components.values()),
+        "predicted_computing_seconds": {
+            method: sum(one.components.values()) for method, one in result.predicted.items()
+        },
     }

@@ -20,6 +20,7 @@ from model_divider.quantize import calibrate
 from model_pool.admission import admit
 from optimizer.components import plan_components
 from partita.cluster import DEFAULT_SERVERS, embedded_cluster
+from partita.results import InferReport
 from profilers.execution import profile_execution
 from profilers.model_graph import model_signature, read_graph
 from profilers.random_inputs import random_inputs
@@ -38,11 +39,14 @@ METHODS: Mapping[Method, TimingMethod] = {"ours": "profiler", "thesis": "layer-b
 WARM_UP = 2
 """First requests to a placement, which do not count."""
 
+MOST_ROUNDS, QUIET = 3, 0.03
+"""Where every other request took so much longer than those between, there are more requests, up to so many times."""
+
 
 async def run(
     models: Sequence[BenchModel], placements: int, requests: int, seed: int, progress: Progress = no_progress
 ) -> list[PlacementResult]:
-    """Measure ``placements`` random placements of each model, each by ``requests`` requests.
+    """Measure ``placements`` random placements of each model, each by ``requests`` requests, more on a busy machine.
 
     A model's layers are timed by both methods first. While a placement is measured, its requests take turns with
     those to the whole float model on ``REFERENCE``: how much longer or shorter that takes than when the layers
@@ -122,8 +126,11 @@ class _Bench:
         self, running: Running, reference: Running, inputs: Mapping[str, Array]
     ) -> tuple[Measured, float]:
         """What the placement takes, and the seconds that the whole model takes meanwhile at the machine's own speed."""
-        reports, references = [], []
-        for number in range(WARM_UP + self._requests):
+        reports: list[InferReport] = []
+        references: list[InferReport] = []
+        for number in range(WARM_UP + MOST_ROUNDS * self._requests):
+            if len(reports) >= self._requests and measured(reports).noise < QUIET:
+                break
             pair = await running.request(inputs), await reference.request(inputs)
             if number >= WARM_UP:
                 reports.append(pair[0])
