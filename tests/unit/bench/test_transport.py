@@ -30,7 +30,9 @@ def test_compressing_counts_where_the_planner_chooses_it() -> None:
         "hard": Sent(1_200_000, hard, (0.24,), (0.3,)),
         "hoped for": Sent(1_200_000, small, (0.24,), (0.25,)),
     }
-    results = Results({LOOPBACK: {way: {2**16: [1.0]} for way in ("raw", "stream")}, "5 MB/s": times}, "")
+    results = Results(
+        {LOOPBACK: {way: {2**16: [1.0]} for way in ("raw", "stream", "shared_memory")}, "5 MB/s": times}, ""
+    )
     found = summary(Results(results.times, "", {"5 MB/s": sent}))
     assert [one["chosen"] for one in found["compression"]] == [True, False, True]
     assert found["compression_worst_ratio"] == 0.24 / 0.25
