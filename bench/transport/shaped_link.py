@@ -1,13 +1,18 @@
 """A real link of a given throughput on one machine: two network namespaces, and the kernel's token bucket between."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 NAMES = ("sender", "receiver")
 HOSTS = ("10.77.0.1", "10.77.0.2")
+
+
+_OWN = re.compile(rf"partita-(\d+)-(?:{'|'.join(NAMES)})")
 
 
 class NoShapingError(Exception):
@@ -28,6 +33,7 @@ def shaped_link(bytes_per_second: float) -> Iterator[tuple[list[str], list[str]]
             raise NoShapingError(f"there is no program {program!r} here; install iproute2")
     spaces = [f"partita-{os.getpid()}-{name}" for name in NAMES]
     devices = [f"pa{os.getpid() % 10**7}{end}" for end in "ab"]
+    remove_leftovers()
     bits = int(bytes_per_second * 8)
     # No less than the largest packet that the kernel makes, and what passes while it sleeps.
     burst = int(bytes_per_second * 0.001) + 2**16
@@ -44,7 +50,21 @@ def shaped_link(bytes_per_second: float) -> Iterator[tuple[list[str], list[str]]
         yield tuple(["ip", "netns", "exec", space] for space in spaces)  # type: ignore[misc]
     finally:
         for space in spaces:
-            subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)  # noqa: S607
+            _delete(space)
+
+
+def remove_leftovers() -> list[str]:
+    """Delete the ends of links whose process was killed; returns their names."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout  # noqa: S607
+    spaces = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    gone = [space for space in spaces if (own := _OWN.fullmatch(space)) and not Path(f"/proc/{own[1]}").exists()]
+    for space in gone:
+        _delete(space)
+    return gone
+
+
+def _delete(space: str) -> None:
+    subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)  # noqa: S607
 
 
 def _run(*command: str) -> None:
