@@ -85,7 +85,7 @@ def find_in_images(client: "Client", deployment: str, inputs: Sequence[str], wis
             shown.add_row(escape(item["name"]), f"{item['score']:.2f}", box or "–")
     out.print(shown if shown.row_count else "nothing found")
     out.print(
-        f"\n{len(results)} images in {units.seconds(seconds)}"
+        f"\n{len(results)} image{'s' if len(results) > 1 else ''} in {units.seconds(seconds)}"
         + (f"; drawn in {escape(str(wishes.save))}" if targets else "")
     )
 
