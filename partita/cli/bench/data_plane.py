@@ -152,8 +152,8 @@ def seeing(
 ) -> None:
     """Find what metrics and traces cost: processor time of requests with and without, in turns on the same servers.
 
-    Two servers in this process run a transformer's halves, and a small one's; metrics are read every second, and every
-    request's trace goes to a collector in another process. Takes about three minutes.
+    Two servers in this process run a transformer's halves, and a small one's; metrics are read once in each turn, and
+    every request's trace goes to a collector in another process. Takes about three minutes.
     """
     from bench.seeing.run import quick_models, run, standard_models, summary
 
