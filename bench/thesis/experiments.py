@@ -67,6 +67,8 @@ class Experiments:
         step = self._part(LOAD, PROFILE)
         profiles = await self.client.profile(
             name,
+            # How long profiling takes is asked, too: none of it may be known already.
+            refresh=not self.store.has(f"{name}.profiling"),
             progress=step,
             quantizable_count=self.sizes.quantizable_count,
             noise_samples=self.sizes.noise_samples,

@@ -46,11 +46,15 @@ class FakeClient:
         self.plans: dict[str, Plan] = {}
         self.in_force: list[str] = []
         self.requests: list[str] = []
+        self.refreshed: list[bool] = []
 
     async def load(self, data: bytes, name: str, input_shapes: Mapping[str, tuple[int, ...]], samples: Any) -> None:
         self.parsed = onnx.load_model_from_string(admit(data, input_shapes).data)
 
-    async def profile(self, model: str, progress: Any, quantizable_count: int, noise_samples: int) -> Profiles:
+    async def profile(
+        self, model: str, refresh: bool, progress: Any, quantizable_count: int, noise_samples: int
+    ) -> Profiles:
+        self.refreshed.append(refresh)
         settings = ModelProfilerSettings(quantizable_count=2, wire_count=0, noise_samples=noise_samples)
         graph = read_graph(self.parsed, model, settings)
         inputs, outputs = model_signature(self.parsed)
@@ -165,6 +169,7 @@ async def test_a_model_is_measured_and_after_an_interruption_only_what_is_missin
         assert 0 <= found.others_load <= 1
         assert found.noise == 0
     assert second.in_force == []
+    assert (first.refreshed, second.refreshed) == ([True], [False])
     # The limit that no plan meets comes last.
     assert [case.status for case in energy.cases][-1] == "infeasible"
     assert energy.cases[0].device_energy_limit is None
