@@ -11,6 +11,9 @@ from partita.vision.model import VisionModel
 Found: TypeAlias = sv.Detections | sv.Classifications
 """Objects with boxes (and masks, and corners where they are turned), or classes of the whole image."""
 
+DARK = 110.0
+"""Letters are white on colours below this luminance, of 255."""
+
 
 def described(model: VisionModel, found: Found) -> list[dict[str, Any]]:
     """What was found as plain JSON data: class, name and score; ``box`` is left, top, right and bottom in pixels.
@@ -39,7 +42,7 @@ def annotated(model: VisionModel, image: Image.Image, found: Found) -> Image.Ima
     drawn = image.convert("RGB")
     lines = sv.calculate_optimal_line_thickness(drawn.size)
     letters = sv.RichLabelAnnotator(
-        text_color=sv.Color.BLACK,
+        text_color=_letter_colours(),
         font_size=max(12, round(min(drawn.size) / 45)),
         text_padding=max(2, lines),
         smart_position=True,
@@ -56,3 +59,9 @@ def annotated(model: VisionModel, image: Image.Image, found: Found) -> Image.Ima
     else:
         drawn = sv.BoxAnnotator(thickness=lines).annotate(drawn, found)
     return letters.annotate(drawn, found, [f"{item['name']} {item['score']:.2f}" for item in described(model, found)])
+
+
+def _letter_colours() -> sv.ColorPalette:
+    """For each colour of the labels, the one that can be read on it; luminance as in ITU-R BT.601."""
+    luminances = (0.299 * colour.r + 0.587 * colour.g + 0.114 * colour.b for colour in sv.ColorPalette.DEFAULT.colors)
+    return sv.ColorPalette([sv.Color.WHITE if luminance < DARK else sv.Color.BLACK for luminance in luminances])
