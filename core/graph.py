@@ -61,7 +61,7 @@ class Tensor:
         """The producing layer, with the generator by its name."""
         return GENERATOR if self.source is None else self.source
 
-    @property
+    @cached_property
     def targets(self) -> tuple[str, ...]:
         """The distinct consuming layers, with the receiver by its name."""
         return tuple(dict.fromkeys(RECEIVER if name is None else name for name in self.consumers))
@@ -108,6 +108,11 @@ class ModelGraph:
         for tensor in self.tensors:
             graph.add_edges_from((tensor.producer, target) for target in tensor.targets)
         return graph
+
+    @cached_property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """Those of the digraph."""
+        return tuple(self.digraph.edges)
 
     @cached_property
     def topological_order(self) -> tuple[str, ...]:

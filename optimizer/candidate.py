@@ -6,7 +6,7 @@ from core.cost import violated_limit
 from core.plan import Normalization, ParallelPrediction, PlannedComponent, Prediction
 from core.problem import Goal, Problem
 from core.simulation import parallel_prediction
-from optimizer.components import components_of, group
+from optimizer.components import components_of, plan_components
 from optimizer.measures import value_of
 from optimizer.solution import Solution
 from optimizer.weighted import ranking
@@ -39,8 +39,10 @@ def candidate(problem: Problem, solution: Solution, members: list[list[str]] | N
     Args:
         members: the layers of each component; ``None`` makes as few components as possible.
     """
-    members = group(problem.model, solution.placement) if members is None else members
-    components = components_of(problem.model, members, solution.placement, problem.device)
+    if members is None:
+        components = plan_components(problem.model, solution.placement, problem.device)
+    else:
+        components = components_of(problem.model, members, solution.placement, problem.device)
     return Candidate(solution, components, parallel_prediction(problem, components, solution.quantized))
 
 

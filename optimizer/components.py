@@ -91,18 +91,28 @@ def group(model: ModelGraph, placement: Mapping[str, str]) -> Members:
         component.update(dict.fromkeys(moved, kept))
         return True
 
+    feeding = model.digraph.pred
     for layer in model.topological_order:
-        parents = {component[name] for name in model.digraph.predecessors(layer)}
+        parents = {component[name] for name in feeding[layer]}
+        if len(parents) == 1:
+            # No other path can close a cycle.
+            (parent,) = parents
+            if _same_server(placement, merging.members[parent][0], layer):
+                component[layer] = parent
+                merging.members[parent].append(layer)
+                continue
         own = component[layer] = merging.add(layer, parents)
         for parent in sorted(parents):
             if _same_server(placement, merging.members[parent][0], layer) and unite(parent, own):
                 own = parent
+    apart = [edge for edge in model.edges if component[edge[0]] != component[edge[1]]]
+    apart = [edge for edge in apart if _same_server(placement, *edge)]
     changed = True
     while changed:
         changed = False
-        for source, target in model.digraph.edges:
+        for source, target in apart:
             kept, gone = component[source], component[target]
-            if kept != gone and _same_server(placement, source, target):
+            if kept != gone:
                 changed |= unite(kept, gone)
     return _sorted(model, [layers for layers in merging.members if layers])
 
@@ -117,7 +127,7 @@ def _sorted(model: ModelGraph, members: Members) -> Members:
     component = {layer: index for index, layers in enumerate(members) for layer in layers}
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(range(len(members)))
-    edges = ((component[source], component[target]) for source, target in model.digraph.edges)
+    edges = {(component[source], component[target]) for source, target in model.edges}
     graph.add_edges_from(edge for edge in edges if edge[0] != edge[1])
 
     def rank(index: int) -> int:
@@ -135,22 +145,31 @@ def plan_components(model: ModelGraph, placement: Mapping[str, str], device: str
         placement: layer → server.
         device: server of generator and receiver.
     """
-    return components_of(model, group(model, placement), placement, device)
+    return _connected(model, group(model, placement), placement, device)
 
 
 def components_of(
     model: ModelGraph, members: Members, placement: Mapping[str, str], device: str
 ) -> tuple[PlannedComponent, ...]:
     """As ``plan_components``, with the layers of each component given; generator and receiver are alone in theirs."""
-    members = _sorted(model, members)
+    return _connected(model, _sorted(model, members), placement, device)
+
+
+def _connected(
+    model: ModelGraph, members: Members, placement: Mapping[str, str], device: str
+) -> tuple[PlannedComponent, ...]:
+    """Components of sorted layers."""
     component = {layer: index for index, layers in enumerate(members) for layer in layers}
     inputs: list[list[str]] = [[] for _ in members]
     outputs: list[dict[str, tuple[int, ...]]] = [{} for _ in members]
     for tensor in model.tensors:
         source = component[tensor.producer]
-        targets = sorted({component[name] for name in tensor.targets} - {source})
-        if targets:
-            outputs[source][tensor.name] = tuple(targets)
+        reached = {component[name] for name in tensor.targets}
+        reached.discard(source)
+        if not reached:
+            continue
+        targets = sorted(reached)
+        outputs[source][tensor.name] = tuple(targets)
         for target in targets:
             inputs[target].append(tensor.name)
     return tuple(

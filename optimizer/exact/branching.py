@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from core.cost import Numbers
 from optimizer.clock import Deadline, OutOfTimeError
 from optimizer.exact.choice import AnyElimination, eliminated
 from optimizer.exact.network import Integers, Network
@@ -21,19 +22,27 @@ class Branching:
         noise: a limit to keep besides; ``None`` if the network has it built in or there is none.
         incumbent: the best known; replaced by what is better.
         deadline: when to stop; the eliminations look at it too.
+        multipliers: of the caps, to begin with.
 
     Attributes:
         multipliers: of the caps, the best for all of the network.
     """
 
-    def __init__(self, problem: Capped, noise: NoiseLimit | None, incumbent: Incumbent, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        problem: Capped,
+        noise: NoiseLimit | None,
+        incumbent: Incumbent,
+        deadline: Deadline,
+        multipliers: Numbers,
+    ) -> None:
         self._problem = problem
         self._noise = noise
         self._incumbent = incumbent
         self._deadline = deadline
         self._waiting: list[tuple[float, int, Region]] = []
         self._count = itertools.count()
-        self.multipliers = np.zeros(len(problem.caps))
+        self.multipliers = multipliers
 
     def run(self, network: Network, elimination: AnyElimination) -> float:
         """Minimise over a network, of which the elimination is.

@@ -189,6 +189,8 @@ class Elimination:
         """
         excluded: list[Flags] = [np.zeros(0, dtype=bool)] * len(self._groups)
         messages = eliminated.messages
+        # What is impossible leaves nothing around it.
+        given = np.where(np.isfinite(messages), messages, -np.inf)
         # The least cost of all that is not in a bucket's table, by the entries of its message.
         outside = np.zeros_like(messages)
         outside[:, self._grouping.roots] = eliminated.values[:, None] - messages[:, self._grouping.roots]
@@ -200,11 +202,10 @@ class Elimination:
             possible = through <= below.reshape(-1, *(1,) * (through.ndim - 1))
             excluded[index] = ~np.logical_and.reduce(possible, axis=0)
             for one in group.inputs:
-                message = messages[:, one.where]
+                message = given[:, one.where]
                 rows = through if one.rows is None else through[:, one.rows]
-                least = rows.min(axis=tuple(axis + 2 for axis in one.absent)).reshape(message.shape)
-                with np.errstate(invalid="ignore"):
-                    outside[:, one.where] = np.where(np.isfinite(message), least - message, np.inf)
+                least = rows.min(axis=tuple(axis + 2 for axis in one.absent)) if one.absent else rows
+                outside[:, one.where] = least.reshape(message.shape) - message
         return excluded
 
     def kept(self, excluded: Sequence[Flags]) -> list[Integers]:
@@ -212,23 +213,37 @@ class Elimination:
         first = np.zeros(1, dtype=np.int64)
         kept = [first] * len(self._sizes)
         for variables, possible in self._possible(excluded):
-            for variable, flags in zip(variables.tolist(), possible, strict=True):
-                kept[variable] = np.flatnonzero(flags)
+            left = np.nonzero(possible)[1]
+            ends = np.cumsum(possible.sum(axis=1)).tolist()
+            for variable, begin, end in zip(variables.tolist(), [0, *ends], ends, strict=False):
+                kept[variable] = left[begin:end]
         return kept
 
-    def without(self, excluded: Sequence[Flags]) -> "Elimination":
-        """The same with more that is forbidden; what an assignment measures stays."""
+    def without(self, excluded: Sequence[Flags], left: int) -> "Elimination":
+        """The same with more that is forbidden, and so many states left; what an assignment measures stays."""
         narrowed = copy.copy(self)
         narrowed.remembered = Remembered()
         narrowed._forbidden = [np.where(flags, math.inf, 0.0) for flags in excluded]
-        narrowed.states = sum(int(possible.sum()) for _, possible in self._possible(excluded))
+        narrowed.states = left
         return narrowed
+
+    def left(self, excluded: Sequence[Flags]) -> int:
+        """How many states the variables have left in all; 0 if one has none."""
+        counts = [possible.sum(axis=1) for _, possible in self._possible(excluded)]
+        return 0 if any(len(one) and not one.all() for one in counts) else int(sum(one.sum() for one in counts))
 
     def _possible(self, excluded: Sequence[Flags]) -> Iterator[tuple[Integers, Flags]]:
         """The variables of a level and variables × states: whether they are possible."""
         for indices in self._grouping.parts:
-            out = [excluded[index].all(axis=tuple(range(1, excluded[index].ndim - 1))) for index in indices]
-            yield self._groups[indices[0]].variables, ~np.logical_or.reduce(out)
+            possible = self._states_left(excluded[indices[0]])
+            for index in indices[1:]:
+                possible = possible & self._states_left(excluded[index])
+            yield self._groups[indices[0]].variables, possible
+
+    @staticmethod
+    def _states_left(excluded: Flags) -> Flags:
+        left: Flags = ~np.logical_and.reduce(excluded.reshape(len(excluded), -1, excluded.shape[-1]), axis=1)
+        return left
 
     def reduced(self, excluded: Sequence[Flags], kept: Sequence[Integers]) -> Network:
         """The network of what is left; without tables where a variable has no state left."""

@@ -145,26 +145,21 @@ class Grouping:
 
     def _add_up(self, group: Group, buckets: list[Bucket], patterns: list[Pattern]) -> None:
         """Lay out the sums of the buckets' tables."""
-        rows_by: dict[Pattern, list[int]] = defaultdict(list)
-        for row, pattern in enumerate(patterns):
-            rows_by[pattern].append(row)
         costs = self.costs[:, group.costs].reshape(len(self.costs), len(buckets), *group.own)
         penalties = self.penalties[group.costs].reshape(len(buckets), *group.own)
-        for pattern, rows in rows_by.items():
-            chosen = slice(None) if len(rows) == len(buckets) else rows
-            for position, (axes, forbids) in enumerate(pattern):
-                tables = [buckets[row].tables[position] for row in rows]
-                # The axes in the order of the bucket's scope.
-                places = sorted(range(len(axes)), key=axes.__getitem__)
-                here = [size if axis in axes else 1 for axis, size in enumerate(group.sizes)]
-                values = np.stack([table.values for table in tables], axis=1)
-                values = values.transpose(0, 1, *(place + 2 for place in places))
-                costs[:, chosen] += values.reshape(len(self.costs), len(rows), *here)
-                if forbids:
+        placed: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
+        for row, (bucket, pattern) in enumerate(zip(buckets, patterns, strict=True)):
+            own = costs[:, row]
+            for table, (axes, forbids) in zip(bucket.tables, pattern, strict=True):
+                if axes not in placed:
+                    # The axes in the order of the bucket's scope.
+                    places = sorted(range(len(axes)), key=axes.__getitem__)
+                    placed[axes] = places, [size if axis in axes else 1 for axis, size in enumerate(group.sizes)]
+                places, shape = placed[axes]
+                own += table.values.transpose(0, *[place + 1 for place in places]).reshape(len(own), *shape)
+                if forbids and table.forbidden is not None:
                     self.forbids = True
-                    flags = np.stack([table.forbidden for table in tables if table.forbidden is not None])
-                    flags = flags.transpose(0, *(place + 1 for place in places)).reshape(len(rows), *here)
-                    penalties[chosen] += np.where(flags, math.inf, 0.0)
+                    penalties[row] += np.where(table.forbidden.transpose(places).reshape(shape), math.inf, 0.0)
 
     @staticmethod
     def _pattern(bucket: Bucket) -> Pattern:

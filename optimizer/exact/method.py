@@ -98,7 +98,7 @@ class ExactMethod:
         measure = self._measure if self._placement.network.sendings else prepared.elimination.measure
         incumbent = Incumbent(problem, measure, prepared.noise, known)
         self._deadline.set(self._seconds_alone(end - begin) - (time.perf_counter() - begin))
-        branching = Branching(problem, prepared.unsettled, incumbent, self._deadline)
+        branching = Branching(problem, prepared.unsettled, incumbent, self._deadline, self._multipliers(goal, capped))
         bound = branching.run(prepared.network, prepared.elimination)
         if math.isfinite(bound) and len(goal) == 1:
             self._earlier.append({**goal, **dict(zip(capped, branching.multipliers.tolist(), strict=True))})
@@ -115,6 +115,13 @@ class ExactMethod:
         sums = [one for one in self._earlier if {*one} <= {*capped} and len(one) > 1]
         rows = [[one.get(measure, 0.0) for measure in capped] for one in sums]
         return np.array(rows, dtype=float).reshape(len(rows), len(capped))
+
+    def _multipliers(self, goal: Weights, capped: Sequence[str]) -> Numbers:
+        """Multipliers to begin with: of a sum of measures the sum of those that each had under these caps."""
+        known = {next(iter(one)): one for one in self._earlier if len(one) == 1 + len(capped)}
+        if not {*goal} <= {*known} or any(measure not in known[one] for one in goal for measure in capped):
+            return np.zeros(len(capped))
+        return np.array([sum(weight * known[one][measure] for one, weight in goal.items()) for measure in capped])
 
     @cached_property
     def _placement(self) -> PlacementNetwork:

@@ -279,13 +279,14 @@ class Region:
         if not possible:
             return
         planes = CuttingPlanes(problem.caps, max(abs(problem.value(measured)) for measured in possible))
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             for _, measured in self._seen:
                 if np.isfinite(measured).all():
                     planes.add(problem.value(measured), measured[problem.rows])
             proposed, highest = planes.propose()
             # Several at a time cost little more, and the best is often short of what the planes propose.
-            tried = self.multipliers + np.array(STEPS)[:, None] * (proposed - self.multipliers)
+            steps = STEPS if number or not self.multipliers.any() else (0.0, *STEPS)
+            tried = self.multipliers + np.array(steps)[:, None] * (proposed - self.multipliers)
             least = self._elimination.run(np.array([problem.weighting(one) for one in tried]))
             bounds = least.values - tried @ problem.caps
             best = int(np.argmax(bounds))
@@ -316,9 +317,12 @@ class Region:
     def _leave_out(self, least: Any, below: Numbers) -> None:
         excluded = self._elimination.excluded(least, below)
         if isinstance(self._elimination, Elimination) and self._elimination.exact:
-            narrowed = self._elimination.without(excluded)
-            if narrowed.states > COMPACT * self._elimination.states:
-                self._elimination, self._excluded = narrowed, excluded
+            left = self._elimination.left(excluded)
+            if left == 0:
+                self.bound = math.inf
+                return
+            if left > COMPACT * self._elimination.states:
+                self._elimination, self._excluded = self._elimination.without(excluded, left), excluded
                 return
         self._compact(excluded)
 
