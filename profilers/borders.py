@@ -25,8 +25,8 @@ from profilers.random_parts import Part
 
 _CERTAIN_SECONDS, _CERTAIN_SHARE = 20e-6, 0.04
 """How exactly the time of a part is known: to so many seconds and such a share of it."""
-_USUAL = np.array([3e-4, 5e-4, 5e-4, 5e-4])
-"""About how large coefficients are: seconds for each tensor that enters, and seconds for each megabyte."""
+_USUAL = np.array([3e-4, 1e-4, 5e-4, 5e-4, 5e-4])
+"""About how large coefficients are: seconds to start, for each tensor that enters, and for each megabyte."""
 _WRONG_SHARE = 0.5
 """By about which share of itself the profiler's time of a layer may be wrong."""
 _CERTAIN_SUM = 0.01
@@ -44,26 +44,32 @@ class Coefficients:
     """What crossing costs.
 
     Attributes:
-        start_seconds: for each tensor that enters.
+        start_seconds: of a part.
+        tensor_seconds: for each tensor that enters.
         entering_seconds_per_byte: of float tensors and int8 ones alike.
         leaving_seconds_per_byte: the same.
         breaking_seconds_per_byte: of a tensor that leaves a group of layers which the runtime fuses in the whole model.
     """
 
     start_seconds: float
+    tensor_seconds: float
     entering_seconds_per_byte: float
     leaving_seconds_per_byte: float
     breaking_seconds_per_byte: float
 
-    def border(self, tensor: Tensor, fused: bool) -> BorderTime:
-        """Times of a tensor; where its producer is int8 it is smaller, and nothing behind it is fused."""
+    def border(self, tensor: Tensor, fused: bool, share: float) -> BorderTime:
+        """Times of a tensor that bears a share of the start.
+
+        Where its producer is int8 it is smaller, and nothing behind it is fused.
+        """
+        start = self.start_seconds * share + self.tensor_seconds
         small = tensor.bytes * _INT8_SHARE
         breaking = self.breaking_seconds_per_byte if fused else 0.0
         return BorderTime(
             tensor.bytes * (self.leaving_seconds_per_byte + breaking),
-            self.start_seconds + tensor.bytes * self.entering_seconds_per_byte,
+            start + tensor.bytes * self.entering_seconds_per_byte,
             small * self.leaving_seconds_per_byte,
-            self.start_seconds + small * self.entering_seconds_per_byte,
+            start + small * self.entering_seconds_per_byte,
         )
 
 
@@ -105,21 +111,41 @@ def explain(
     scaled = dict(zip(floats, (factors[: len(floats)] * np.array([*floats.values()])).tolist(), strict=True))
     scale = expected / sum(scaled.values())
     rounded = dict(zip(integers, (factors[len(floats) :] * np.array([*integers.values()])).tolist(), strict=True))
-    tensors = [tensor for tensor in graph.tensors if tensor.source is not None and any(tensor.consumers)]
     return (
-        {tensor.name: coefficients.border(tensor, tensor.name in fused) for tensor in tensors},
+        {
+            tensor.name: coefficients.border(tensor, tensor.name in fused, share)
+            for tensor, share in _shares(graph).items()
+        },
         {name: LayerTime(seconds * scale, rounded.get(name)) for name, seconds in scaled.items()},
     )
 
 
-def _crossing(part: Part, fused: Collection[str]) -> tuple[float, float, float, float]:
-    """Tensors that enter, their bytes, bytes that leave, bytes that leave fused groups."""
+def _shares(graph: ModelGraph) -> dict[Tensor, float]:
+    """Which share of a start each tensor between layers bears, so that those that cross together bear one.
+
+    A plan pays for tensors, not for components. Where a model is cut between two layers of its order, n tensors cross;
+    a tensor that crosses at several such places bears the mean of their 1 / n.
+    """
+    position = {name: index for index, name in enumerate(graph.topological_order)}
+    crossing = {
+        tensor: slice(position[tensor.source], max(position[name] for name in tensor.consumers if name is not None))
+        for tensor in graph.tensors
+        if tensor.source is not None and any(tensor.consumers)
+    }
+    together = np.zeros(len(position))
+    for places in crossing.values():
+        together[places] += 1
+    return {tensor: float((1 / together[places]).mean()) for tensor, places in crossing.items()}
+
+
+def _crossing(part: Part, fused: Collection[str]) -> tuple[float, float, float, float, float]:
+    """Whether any tensor enters, how many do, their bytes, bytes that leave, bytes that leave fused groups."""
     entering = sum(_bytes(tensor, tensor.source in part.made_in_int8) for tensor in part.entering)
     leaving = {tensor.name: _bytes(tensor, tensor.source in part.quantized) for tensor in part.leaving}
     broken = sum(
         leaving[tensor.name] for tensor in part.leaving if tensor.name in fused and tensor.source not in part.quantized
     )
-    return float(len(part.entering)), entering, sum(leaving.values()), broken
+    return float(bool(part.entering)), float(len(part.entering)), entering, sum(leaving.values()), broken
 
 
 def _bytes(tensor: Tensor, quantized: bool) -> float:
@@ -137,7 +163,8 @@ def fit(
     worst one first.
 
     Args:
-        crossing: parts × 4: tensors that enter, their bytes, bytes that leave, bytes that leave fused groups.
+        crossing: parts × 5: whether tensors enter, how many, their bytes, bytes that leave, bytes that leave fused
+            groups.
         layers: parts × layers: seconds of each layer in its part, 0 in the others.
         seconds: of each part.
         floats: how many of the layers, the first ones, are those whose sum is known; ``None``: all.
@@ -154,9 +181,9 @@ def fit(
     balance = each / (_CERTAIN_SUM * max(each.sum(), 1e-12))
     changes = np.zeros(count)
     # In megabytes, so that the columns are alike.
-    scale = np.array([1.0, 1e-6, 1e-6, 1e-6])
-    columns = [column for column in range(4) if crossing[:, column].any()]
-    found = np.zeros(4)
+    scale = np.array([1.0, 1.0, 1e-6, 1e-6, 1e-6])
+    columns = [column for column in range(len(scale)) if crossing[:, column].any()]
+    found = np.zeros(len(scale))
     while True:
         used = len(columns)
         rows = np.vstack(

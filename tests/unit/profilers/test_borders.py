@@ -23,7 +23,7 @@ PARTS = st.lists(
 
 
 def rows(parts):
-    crossing = np.array([[one, two * 1e6, three * 1e6, three * 5e5] for one, two, three, _, _ in parts])
+    crossing = np.array([[one > 0, one, two * 1e6, three * 1e6, three * 5e5] for one, two, three, _, _ in parts])
     layers = np.diag([max(0.0, part[4] - part[3]) for part in parts])
     return crossing, layers, np.array([part[4] for part in parts])
 
@@ -34,18 +34,19 @@ def test_no_coefficient_is_below_zero_and_each_stays_in_bounds(parts):
     crossing, layers, seconds = rows(parts)
     found, factors = fit(crossing, layers, seconds)
     assert factors.min() > 0
-    values = np.array([found.start_seconds, *(1e6 * one for one in (found.entering_seconds_per_byte,))])
-    assert (values >= 0).all()
+    assert min(found.start_seconds, found.tensor_seconds, found.entering_seconds_per_byte) >= 0
     assert found.leaving_seconds_per_byte >= 0
     assert found.breaking_seconds_per_byte >= 0
 
 
 def test_coefficients_are_found_again_where_parts_say_much_of_them():
     random = np.random.default_rng(0)
-    crossing = random.uniform(0, 1, (60, 4)) * [5, 4e6, 4e6, 2e6]
-    real = np.array([1e-4, 2e-10, 1e-10, 4e-10])
+    crossing = random.uniform(0, 1, (60, 5)) * [1, 5, 4e6, 4e6, 2e6]
+    crossing[:, 0] = crossing[:, 0] > 0.2
+    real = np.array([2e-4, 1e-4, 2e-10, 1e-10, 4e-10])
     found, _ = fit(crossing, np.zeros((60, 0)), crossing @ real)
-    assert found.start_seconds == pytest.approx(1e-4, rel=0.05)
+    assert found.start_seconds == pytest.approx(2e-4, rel=0.05)
+    assert found.tensor_seconds == pytest.approx(1e-4, rel=0.05)
     assert found.entering_seconds_per_byte == pytest.approx(2e-10, rel=0.05)
     assert found.leaving_seconds_per_byte == pytest.approx(1e-10, rel=0.05)
     assert found.breaking_seconds_per_byte == pytest.approx(4e-10, rel=0.05)
@@ -57,24 +58,48 @@ def test_layers_that_were_timed_wrongly_are_corrected_by_their_parts():
     wrong = real * random.uniform(0.6, 1.6, 20)
     wrong *= real.sum() / wrong.sum()
     parts = np.array([np.isin(np.arange(20), half) for _ in range(20) for half in random.permutation(20).reshape(4, 5)])
-    _, factors = fit(np.zeros((80, 4)), parts * wrong, parts @ real)
+    _, factors = fit(np.zeros((80, 5)), parts * wrong, parts @ real)
     assert np.abs(wrong * factors / real - 1).max() < 0.25 * np.abs(wrong / real - 1).max()
     assert (wrong * factors).sum() == pytest.approx(real.sum(), rel=0.02)
 
 
 def test_a_few_tiny_tensors_do_not_tell_what_large_ones_take():
-    crossing = np.array([[0.0, 0.0, 64.0, 64.0], [0.0, 0.0, 0.0, 0.0]])
+    crossing = np.array([[0.0, 0.0, 0.0, 64.0, 64.0], [0.0] * 5])
     found, _ = fit(crossing, np.array([[5e-4, 0.0], [0.0, 1e-3]]), np.array([1e-3, 1e-3]))
     assert 1e6 * (found.leaving_seconds_per_byte + found.breaking_seconds_per_byte) < 1e-3
 
 
 def test_borders_by_size_precision_and_group():
-    coefficients = Coefficients(1.0, 0.01, 0.02, 0.04)
+    coefficients = Coefficients(1.0, 0.5, 0.01, 0.02, 0.04)
     tensor = Tensor("t", 400, "a", ("b",))
-    plain, fused = coefficients.border(tensor, False), coefficients.border(tensor, True)
+    plain, fused = coefficients.border(tensor, False, 0.5), coefficients.border(tensor, True, 0.5)
     assert plain.leaving == pytest.approx((8.0, 2.0))
     assert plain.entering == fused.entering == pytest.approx((5.0, 2.0))
     assert fused.leaving == pytest.approx((24.0, 2.0))
+
+
+def test_tensors_that_cross_together_share_a_start():
+    tensors = (
+        Tensor("in", 4, None, ("/0",)),
+        Tensor("long", 4, "/0", ("/1", "/2")),
+        Tensor("short", 4, "/1", ("/2",)),
+        Tensor("alone", 4, "/2", ("/3", None)),
+        Tensor("out", 4, "/3", (None,)),
+    )
+    layers = tuple(Layer(f"/{index}") for index in range(4))
+    graph = ModelGraph("fork", layers, tensors)
+    times = {layer.name: LayerTime(1.0) for layer in layers}
+    # Nothing but starts: one for each part behind the first.
+    parts = [
+        part_of((f"/{index}",), 0.25 + 0.05 * bool(index), entering=tensors[index : index + 1]) for index in range(4)
+    ]
+    borders, _ = explain(parts, graph, times, ())
+    entering = {name: border.entering_seconds for name, border in borders.items()}
+    assert entering.keys() == {"long", "short", "alone"}
+    # Alone between the first two layers, with one other between the next two.
+    each = entering["short"] / entering["alone"]
+    assert entering["long"] / entering["alone"] == pytest.approx((1 + each) / 2, rel=0.1)
+    assert each < 1
 
 
 def part_of(names, share, quantized=(), made_in_int8=(), entering=(), leaving=()):
