@@ -12,6 +12,12 @@ from bench.thesis.report.table import Column, Row, Table, signed_percent
 from bench.thesis.results import Results
 from partita import units
 
+THESIS_EXCESS = (0.24, 0.42)
+"""By how much the thesis's sums exceed the whole."""
+
+SLIGHT = 0.1
+"""An excess that asks for no reason."""
+
 WORDS = {"layer-by-layer": "layer by layer (thesis)", "profiler": "inside the whole model (ours)"}
 
 
@@ -102,21 +108,15 @@ def findings(sums: Sequence[LayerSums]) -> list[str]:
     excess = [row["excess"] for row in sum_rows(sums) if row["method"] == "layer-by-layer"]
     low, high = min(excess), max(excess)
     span = signed_percent(low) if len(excess) == 1 else f"{signed_percent(low)} to {signed_percent(high)}"
-    if low > 0.42:
-        verdict = (
-            "more than the thesis's +24 % to +42 %: of the same kind, on a model whose layers are shorter or fuse more"
-        )
-    elif high < 0.24:
-        verdict = "less than the thesis's +24 % to +42 %" + (
-            ": here the sum is hardly too long, as each layer's start costs little beside its work"
-            if high < 0.1
-            else ""
-        )
-    else:
-        verdict = "as in the thesis, +24 % to +42 %"
+    why = (
+        "what the runtime fuses in the whole model is not fused then, and each layer's start is counted"
+        if high > SLIGHT
+        else "each layer's start costs little beside its work here, and little is fused"
+    )
+    relation = "more than" if low > THESIS_EXCESS[1] else "less than" if high < THESIS_EXCESS[0] else "within"
     found.append(
-        f"Timed one by one, layers sum to {span} against the whole model, {verdict}. What the runtime fuses in the "
-        "whole model is not fused then, and each layer's start is counted."
+        f"Timed one by one, layers sum to {span} against the whole model, {relation} the thesis's "
+        f"{signed_percent(THESIS_EXCESS[0])} to {signed_percent(THESIS_EXCESS[1])}: {why}."
     )
     errors = {
         method: [abs(row[f"{method}_error"]) for row in set_rows(sums) if row["int8_layers"]] or [0.0]

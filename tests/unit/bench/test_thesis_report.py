@@ -110,7 +110,7 @@ def test_savings_are_shares_of_the_device_alone_meanwhile(results: Results) -> N
 
 @pytest.mark.parametrize(
     ("excess", "verdict"),
-    [(0.3, "as in the thesis"), (0.6, "more than the thesis's"), (0.05, "less than the thesis's")],
+    [(0.3, "within the thesis's"), (0.6, "more than the thesis's"), (0.05, "less than the thesis's")],
 )
 def test_the_sentence_on_sums_follows_the_figures(results: Results, excess: float, verdict: str) -> None:
     sums = replace(results.models[0].layer_sums, sums=(MethodSum("layer-by-layer", 0.1 * (1 + excess), 0.1),))
