@@ -72,7 +72,7 @@ def record_run(carried: Mapping[str, str], key: RequestKey, run: ComponentRun) -
     Its parts are attributes, in seconds: spans of their own would cost four times as much as all the rest.
     """
     parent = propagate.extract(carried)
-    if not trace.get_current_span(parent).get_span_context().is_valid:
+    if not trace.get_current_span(parent).get_span_context().trace_flags.sampled:
         return
     end = time.time_ns()
     seconds = run.queue_seconds + run.compute_seconds + run.transfer_seconds
