@@ -67,7 +67,7 @@ def profile_model(
     compression = None
     if inputs:  # what random ones become says nothing about real ones
         progress(0.04, "compressing tensors")
-        found = measure_compression(parsed, graph, ranges, samples[0], settings.quantization)
+        found = measure_compression(parsed, graph, ranges, samples, settings.quantization)
         compression = ModelCompression(*found, reference_seconds())
     if not layers:
         progress(1.0, "nothing in this model can become int8")

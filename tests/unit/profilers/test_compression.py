@@ -7,7 +7,7 @@ import pytest
 from core.documents import dumps, loads
 from core.graph import Tensor
 from core.profiles import ModelProfile, ModelProfilerSettings
-from profilers.compression import LEAST_BYTES, reference_seconds
+from profilers.compression import LEAST_BYTES, measure_tensor, reference_seconds
 from profilers.model_profiler import profile_model
 from tests.unit.models import Builder
 
@@ -25,10 +25,15 @@ def picture() -> dict[str, np.ndarray]:
     return {"image": np.stack([rows, columns, rows + columns])[None].astype(np.float32) / 255}
 
 
+def noisy() -> dict[str, np.ndarray]:
+    levels = np.random.default_rng(0).integers(0, 3, (1, 3, 96, 96)) / 255
+    return {"image": picture()["image"] + levels.astype(np.float32)}
+
+
 @pytest.fixture(scope="module")
 def profile() -> ModelProfile:
     settings = ModelProfilerSettings(quantizable_count=2, wire_count=1, noise_samples=4)
-    return profile_model(relu_model(), "hash", "relu", [picture()], settings)
+    return profile_model(relu_model(), "hash", "relu", [picture(), noisy(), picture()], settings)
 
 
 def test_the_tensors_that_become_smaller_are_found(profile: ModelProfile) -> None:
@@ -40,8 +45,9 @@ def test_the_tensors_that_become_smaller_are_found(profile: ModelProfile) -> Non
         assert tensors[name].bytes >= LEAST_BYTES
         assert 0 < found.ratio < 1
         assert min(found.compress_seconds, found.decompress_seconds) >= 0
-    # A picture of two gradients has few different values.
-    assert profile.compression.floating["image"].ratio < 0.5
+    # What the least compressible of the samples becomes counts.
+    assert profile.compression.floating["image"].ratio == measure_tensor(noisy()["image"]).ratio
+    assert profile.compression.floating["image"].ratio > measure_tensor(picture()["image"]).ratio
     assert profile.compression.rounded
     assert profile.compression.rounded.keys() <= {tensors[name].name for name in tensors}
     assert loads(dumps(profile), ModelProfile) == profile
