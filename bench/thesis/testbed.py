@@ -80,7 +80,7 @@ def choose(wanted: Kind | None) -> tuple[Kind, str]:
     if find_spec("yaml") is None:
         raise InvalidArgumentError("topologies are YAML files; install their reader with `pip install 'partita[lab]'`")
     if wanted == "emulated":
-        return "emulated", "it was asked for"
+        return "emulated", "emulated links were asked for"
     why = _obstacle()
     if why and wanted == "lab":
         raise FailedPreconditionError(f"the lab cannot be made here: {why}")

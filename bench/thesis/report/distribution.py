@@ -86,8 +86,8 @@ def findings(plans: Sequence[DistinctPlan]) -> list[str]:
     most = max((row["int8_layers"] for row in rows), default=0)
     wires = sum(row["int8_wires"] > 0 for row in rows)
     words.append(
-        f"Up to {most} layers are int8, and {wires} of {len(rows)} plans send a tensor in int8 out of float "
-        "computing: of the noise allowed, that spends little and saves three quarters of the bytes."
+        f"At most {most} layers are int8, and {wires} of {len(rows)} plans send a tensor in int8 out of float computing"
+        + (": of the noise allowed, that spends little and saves three quarters of the bytes." if wires else ".")
     )
     words.append(
         "The thesis's counts are not at hand. Its plans come from the same objective, so that where links and watts "

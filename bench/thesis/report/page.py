@@ -73,8 +73,7 @@ def beginning(results: Results, links: Table) -> str:
     where = (
         f"the lab: `partita lab up thesis`, a network namespace for each server, links by {bed.shaping}"
         if bed.kind == "lab"
-        else "processes on loopback whose senders wait as long as links would take, as the lab was not possible: "
-        + bed.why
+        else "processes on loopback whose senders wait as long as links would take, and not the lab: " + bed.why
     )
     models = "\n".join(f"- **{one.name}**: {one.description}; {one.profiling.layers} layers" for one in results.models)
     servers = "; ".join(

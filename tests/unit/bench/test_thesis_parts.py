@@ -137,7 +137,7 @@ def test_emulated_links_have_the_topologys_bandwidth_and_both_delays() -> None:
 
 
 def test_emulated_links_are_chosen_on_request() -> None:
-    assert choose("emulated") == ("emulated", "it was asked for")
+    assert choose("emulated") == ("emulated", "emulated links were asked for")
 
 
 def test_models_bring_inputs_of_their_shapes(tmp_path: Path) -> None:
