@@ -131,8 +131,8 @@ class EmbeddedCluster:
             assert process.stdout is not None  # noqa: S101 - a pipe was asked for
             line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
         if not line:
-            tail = path.read_text(errors="replace")[-1000:].strip()
-            raise FailedPreconditionError(f"the process {name!r} did not start; its log {path} ends with: {tail}")
+            last = path.read_text(errors="replace").strip().rpartition("\n")[2][-1000:]
+            raise FailedPreconditionError(f"the process {name!r} did not start; its log {path} ends with: {last}")
         address = line.decode().strip()
         self.addresses[name] = address
         # Started again, it listens where it did.

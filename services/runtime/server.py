@@ -97,8 +97,9 @@ async def serving(listen: str, services: Sequence[Service]) -> AsyncIterator[str
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError as error:
+        cause = str(error).partition(";")[0]
         raise FailedPreconditionError(
-            f"cannot listen on {listen} ({error}); another process may hold the port, choose one with --listen"
+            f"cannot listen on {listen} ({cause}); another process may hold the port, choose one with --listen"
         ) from None
     binding = Binding(server, f"{listen.rpartition(':')[0]}:{port}")
     async with AsyncExitStack() as stack:
