@@ -335,6 +335,8 @@ async def test_a_stopped_receiver_finishes_what_it_has_begun_and_is_found_again(
         await stopping
         with pytest.raises(ServerUnavailableError, match="far"):
             await send(sender, far, "late", np.zeros(1000, np.uint8))
+        # Until its stream has ended, the receiver that was in this process is still known.
+        await until(lambda: not sender._peers)
         await far.start()
         await send(sender, far, "next", np.zeros(1000, np.uint8))
     assert list(far.taken) == ["begun", "next"]
