@@ -25,6 +25,9 @@ MACHINE = re.compile(r"\b[\w.]+\.lan:\d+|\b198\.18\.0\.2:\d+|\b0\.0\.0\.0:\d+")
 SIDES = "640x640"
 """Of the models' inputs in the documents; here they are smaller."""
 
+IDS = ("OTHER-ID", "PLAN-ID", "REQUEST")
+"""What stands for the last plan but one, the last plan, and the last request of partita trace."""
+
 CLUSTER = ("127.0.0.1:50051", "198.18.0.2:50051", "control.lan:50052", "control.lan:50053")
 """Those of clusters in whose place the test has its own."""
 
@@ -113,8 +116,8 @@ class Shell:
 
     def _real(self, text: str) -> str:
         text = text.replace(SIDES, f"{SIDE}x{SIDE}")
-        ids = {"OTHER-ID": self.plans[-2:-1], "PLAN-ID": self.plans[-1:], "REQUEST": [self.request]}
-        for name, values in ids.items():
+        ids = (self.plans[-2:-1], self.plans[-1:], [self.request])
+        for name, values in zip(IDS, ids, strict=True):
             if re.search(rf"\b{name}\b", text):
                 text = re.sub(rf"\b{name}\b", values[0], text)
         return MACHINE.sub(lambda found: self.addresses.get(found[0], found[0]), text)

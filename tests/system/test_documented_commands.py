@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from partita.cli.app import app
 from services.runtime.settings import read_settings
-from tests.system.documentation import Shell, lay_out, script_exists
+from tests.system.documentation import IDS, Shell, lay_out, script_exists
 from tests.unit.documents import SHOWN
 
 NOT_RUN = {
@@ -34,12 +34,14 @@ def not_run(line: str) -> bool:
 
 
 def is_mention(call: str) -> bool:
-    """Whether a sentence names a command rather than a call of it: its subcommand or an argument is missing."""
+    """Whether a sentence names a command rather than a call of it: a part is missing, or only stood in for."""
     words = shlex.split(call.partition(" > ")[0])[1:]
     command: Any = get_command(app)
     while hasattr(command, "commands") and words and words[0] in command.commands:
         command = command.commands[words.pop(0)]
     needed = any(one.required for one in command.params if one.param_type_name == "argument")
+    if any(re.fullmatch("[A-Z-]{3,}", word) and not word.startswith("-") and word not in IDS for word in words):
+        return True
     return (hasattr(command, "commands") and not command.invoke_without_command) or (
         needed and all(word.startswith("-") for word in words)
     )
