@@ -40,6 +40,7 @@ class Halves:
         digest: its content hash.
         first: names of the layers of the first half.
         seconds: what the slower half takes alone on a core.
+        both_seconds: what both halves take, added up.
         crossing_bytes: of the tensors between the halves.
         inputs: one request.
     """
@@ -49,6 +50,7 @@ class Halves:
     digest: str
     first: frozenset[str]
     seconds: float
+    both_seconds: float
     crossing_bytes: int
     inputs: Mapping[str, Array]
 
@@ -91,7 +93,8 @@ def halved(model: BenchModel) -> Halves:
     best = min(timed, key=lambda index: max(timed[index]))
     first = cuts[best]
     sample = random_inputs(inputs, 1, settings.random_seed)[0]
-    return Halves(data, graph, digest, first, max(timed[best]), crossing_bytes(graph, first), sample)
+    slower, both = max(timed[best]), sum(timed[best])
+    return Halves(data, graph, digest, first, slower, both, crossing_bytes(graph, first), sample)
 
 
 def crossing_bytes(graph: ModelGraph, first: frozenset[str]) -> int:

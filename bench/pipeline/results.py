@@ -15,6 +15,8 @@ class ModelResult:
     Attributes:
         model: its name.
         crossing_bytes: of the tensors between the halves.
+        cut_bound: what both halves take by what the slower one takes: no gain is above it. Below 2 where a model has no
+            narrow cut in its middle.
         whole: loads of the whole model on one server, a core.
         halves: loads of the same in two halves on two servers, a core each; as many as ``whole``.
         independent: answers per second of two whole models, one on each core, at the same time.
@@ -25,6 +27,7 @@ class ModelResult:
 
     model: str
     crossing_bytes: int
+    cut_bound: float
     whole: Sequence[Load]
     halves: Sequence[Load]
     independent: Sequence[float]
@@ -71,6 +74,7 @@ class ModelResult:
             "latency_seconds": statistics.median(one.latency_seconds for one in self.halves),
             "in_flight": self.halves[0].in_flight,
             "two_core_speedup": self.speedup,
+            "cut_bound": self.cut_bound,
             "independent_speedup": self.independent_speedup,
             "bound_ratio": self.bound_ratio,
             "alone_bound_ratio": self.alone_bound_ratio,

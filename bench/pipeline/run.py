@@ -102,7 +102,8 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
             independent.append(sum(item.answers_per_second for item in pair))
         curve = [await taken(split, in_flight) for in_flight in CURVE]
         slow = await taken(behind_link)
-    return ModelResult(name, halves.crossing_bytes, one, two, independent, curve, slow, link_seconds)
+    balance = halves.both_seconds / halves.seconds
+    return ModelResult(name, halves.crossing_bytes, balance, one, two, independent, curve, slow, link_seconds)
 
 
 def _cores() -> tuple[int, int]:

@@ -84,6 +84,7 @@ def result(link_rate: float = 4.5) -> ModelResult:
     return ModelResult(
         "m",
         1000,
+        1.9,
         whole=loads(5, 4, 5),
         halves=loads(9, 8, 9.5),
         independent=[9.0, 7.6, 9.5],
