@@ -116,7 +116,7 @@ def findings(sums: Sequence[LayerSums]) -> list[str]:
     relation = "more than" if low > THESIS_EXCESS[1] else "less than" if high < THESIS_EXCESS[0] else "within"
     found.append(
         f"Timed one by one, layers sum to {span} against the whole model, {relation} the thesis's "
-        f"{signed_percent(THESIS_EXCESS[0])} to {signed_percent(THESIS_EXCESS[1])}: {why}."
+        f"+{100 * THESIS_EXCESS[0]:.0f} % to +{100 * THESIS_EXCESS[1]:.0f} %: {why}."
     )
     errors = {
         method: [abs(row[f"{method}_error"]) for row in set_rows(sums) if row["int8_layers"]] or [0.0]
