@@ -32,7 +32,7 @@ from services.runtime.worker import run_in_process
 
 T = TypeVar("T")
 
-LOAD, PROFILE, SUMS, PLANS, ENERGY = 0.02, 0.18, 0.1, 0.25, 0.05
+LOAD, PROFILE, SUMS, PLANS, ENERGY = 0.02, 0.28, 0.1, 0.15, 0.05
 """Shares of a model's time; measuring plans has the rest."""
 
 
