@@ -2,11 +2,13 @@
 
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The gate tries the same examples every time; `pytest --hypothesis-profile explore` looks for new ones.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.register_profile("explore", deadline=None)
+# How fast examples are made is up to the machine, and decides no test.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", PATIENT, derandomize=True)
+settings.register_profile("explore", PATIENT)
 settings.load_profile("repeatable")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C; tests of Ctrl-C, and the processes they start,
