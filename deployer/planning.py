@@ -128,6 +128,8 @@ def _compression_slowness(profiles: Profiles) -> dict[str, float]:
 def ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> ModelGraph:
     """The graph with every rule's servers at the layers it matches; several rules for a layer intersect.
 
+    Where no noise at all is allowed every layer stays in float: a fitted noise model may say 0, or less, of int8 layers.
+
     Raises:
         InvalidArgumentError: a rule matches no layer, names an unknown server, or leaves a layer none.
     """
@@ -148,9 +150,17 @@ def ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> Mode
                 )
     if allowed:
         allowed |= _ruled_wires(graph, allowed, servers)
+    in_float = wishes.limits.noise == 0
     return replace(
         graph,
-        layers=tuple(replace(layer, servers=allowed.get(layer.name, layer.servers)) for layer in graph.layers),
+        layers=tuple(
+            replace(
+                layer,
+                servers=allowed.get(layer.name, layer.servers),
+                quantizable=layer.quantizable and not in_float,
+            )
+            for layer in graph.layers
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from core.errors import InvalidArgumentError
 from core.graph import Layer, ModelGraph, Tensor
+from core.problem import Limits
 from deployer.planning import PlanWishes, ruled
 
 SERVERS = ("device", "edge", "cloud")
@@ -54,3 +55,9 @@ def test_rules_for_one_layer_intersect_and_must_leave_a_server() -> None:
         allowed(("third", ("device",)))
     with pytest.raises(InvalidArgumentError, match="names server 'moon'"):
         allowed(("first", ("moon",)))
+
+
+def test_without_any_noise_all_stays_in_float() -> None:
+    model = ModelGraph("net", (Layer("first", quantizable=True),), (Tensor("x", 8, None, ("first",)),))
+    assert ruled(model, PlanWishes(limits=Limits(noise=1e-9)), SERVERS).quantizable == ("first",)
+    assert ruled(model, PlanWishes(limits=Limits(noise=0)), SERVERS).quantizable == ()
