@@ -128,7 +128,7 @@ def _compression_slowness(profiles: Profiles) -> dict[str, float]:
 def ruled(graph: ModelGraph, wishes: PlanWishes, servers: Sequence[str]) -> ModelGraph:
     """The graph with every rule's servers at the layers it matches; several rules for a layer intersect.
 
-    Where no noise at all is allowed every layer stays in float: a fitted noise model may say 0, or less, of int8 layers.
+    Where no noise is allowed every layer stays in float: a fitted noise model may say 0, or less, of int8 layers.
 
     Raises:
         InvalidArgumentError: a rule matches no layer, names an unknown server, or leaves a layer none.
