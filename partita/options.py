@@ -47,7 +47,8 @@ class PlanOptions(ProfileOptions, total=False):
         latency_weight: weight of normalised latency (or of what ``goal`` says), 0 to 1; the two weights sum to 1.
         energy_weight: weight of normalised energy, 0 to 1. One weight given alone determines the other;
             with neither, latency counts alone.
-        noise_limit: largest predicted mean absolute difference of the outputs from the float model's.
+        noise_limit: largest predicted mean absolute difference of the outputs from the float model's; 0 keeps all in
+            float.
         device_energy_limit_joules: largest energy of the device per request.
         memory_limit_bytes: server → bytes for weights; others are limited by the memory they report.
         layer_rules: pattern (shell wildcards) of layer names → servers that those layers may run on.
