@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.problem import Goal
+from core.objective import Goal
 
 Status = Literal["optimal", "feasible", "infeasible"]
 

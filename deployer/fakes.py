@@ -11,8 +11,9 @@ from core.deployment import Component, DeploymentVersion, Division
 from core.errors import NotFoundError, PartitaError, ServerUnavailableError
 from core.front import Front
 from core.graph import Layer, ModelGraph, Tensor
+from core.objective import SolverOptions
 from core.plan import Plan
-from core.problem import LayerTime, Problem, SolverOptions
+from core.problem import LayerTime, Problem
 from core.profiles import (
     ExecutionProfile,
     MeasuredLink,

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from core.cluster import Cluster, ServerRecord
 from core.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, ServerUnavailableError
 from core.graph import GENERATOR, RECEIVER, ModelGraph
-from core.problem import Limits, Objective, Problem, Server, SolverOptions
+from core.objective import Limits, Objective, SolverOptions
+from core.problem import Problem, Server
 from core.profiles import ModelProfilerSettings
 from deployer.profiling import Profiles
 from model_divider.wire import is_wire_layer

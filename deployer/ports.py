@@ -6,8 +6,9 @@ from typing import Protocol
 from core.cluster import Cluster
 from core.deployment import DeploymentVersion, Division
 from core.front import Front
+from core.objective import SolverOptions
 from core.plan import Plan
-from core.problem import Problem, SolverOptions
+from core.problem import Problem
 from core.profiles import ExecutionProfile, MeasuredLink, ModelProfile, ModelProfilerSettings
 from core.progress import Progress
 from core.tensors import TensorSpec

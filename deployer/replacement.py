@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from core.cluster import Cluster
 from core.errors import InfeasiblePlanError, NotFoundError, PartitaError
-from core.problem import Problem, SolverOptions
+from core.objective import SolverOptions
+from core.problem import Problem
 from core.progress import no_progress
 from deployer.ports import Optimizer
 from deployer.records import DeploymentRecord, PlanRecord, Records

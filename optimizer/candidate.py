@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from core.cost import violated_limit
+from core.objective import Goal
 from core.plan import Normalization, ParallelPrediction, PlannedComponent, Prediction
-from core.problem import Goal, Problem
+from core.problem import Problem
 from core.simulation import parallel_prediction
 from optimizer.components import components_of, plan_components
 from optimizer.measures import value_of

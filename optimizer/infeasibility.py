@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from core.graph import GENERATOR, RECEIVER, Layer
-from core.problem import LayerTime, Limits, Link, Objective, Problem
+from core.objective import Limits, Objective
+from core.problem import LayerTime, Link, Problem
 from optimizer.clock import Clock
 from optimizer.integer_program import IntegerProgram
 from optimizer.measures import LATENCY, caps, in_words, measures

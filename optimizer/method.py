@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from core.problem import Problem, SolverOptions
+from core.objective import SolverOptions
+from core.problem import Problem
 from optimizer.clock import Clock
 from optimizer.exact.method import ExactMethod
 from optimizer.integer_program import IntegerProgram

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 from core.errors import InvalidArgumentError
 from core.front import Front, FrontPoint
+from core.objective import Objective, SolverOptions
 from core.plan import Baseline, Normalization
-from core.problem import Objective, Problem, SolverOptions
+from core.problem import Problem
 from core.progress import Progress, no_progress, part
 from core.simulation import parallel_prediction
 from optimizer.baselines import SimplePlans, baseline

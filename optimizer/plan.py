@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from core.cost import violated_limit, weighted_objective
 from core.errors import InternalError
+from core.objective import SolverOptions
 from core.plan import Normalization, Plan
-from core.problem import Problem, SolverOptions
+from core.problem import Problem
 from core.progress import Progress, no_progress, part
 from optimizer.baselines import SimplePlans, baseline
 from optimizer.candidate import Candidate, candidate, rank

@@ -7,7 +7,7 @@ from core.cluster import Cluster, Member, ServerRecord
 from core.deployment import ComponentRun
 from core.documents import decode, encode
 from core.errors import InvalidArgumentError
-from core.problem import Goal, Objective, SolverOptions
+from core.objective import Goal, Objective, SolverOptions
 from core.profiles import MeasuredLink, ModelProfilerSettings, Power, QuantizationSettings, ServerState
 from partita.v1 import registry_pb2, types_pb2
 

@@ -2,7 +2,7 @@
 
 from core.documents import dumps
 from core.errors import InvalidArgumentError
-from core.problem import Limits
+from core.objective import Limits
 from deployer.planning import PlanWishes
 from deployer.profiling import Profiles
 from deployer.records import DeploymentRecord, ModelRecord, PlanRecord

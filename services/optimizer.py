@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from core.documents import dumps, loads
-from core.problem import Problem, SolverOptions
+from core.objective import SolverOptions
+from core.problem import Problem
 from optimizer.pareto import make_front
 from optimizer.plan import make_plan
 from partita.v1 import optimizer_pb2, optimizer_pb2_grpc

@@ -12,7 +12,8 @@ import random
 
 from bench.planning.graph_builder import GraphBuilder
 from core.graph import ModelGraph
-from core.problem import LayerTime, Link, Objective, Problem, Server
+from core.objective import Objective
+from core.problem import LayerTime, Link, Problem, Server
 
 FOLLOWERS = {
     "Conv": {"BatchNormalization": 0.2, "Relu": 0.2, "Swish": 0.5, "Conv": 0.1},

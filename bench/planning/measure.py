@@ -10,8 +10,9 @@ from bench.planning.apart import Begin
 from bench.planning.generator import branched, chain
 from bench.planning.literal_program import LiteralProgram
 from core.errors import InternalError
+from core.objective import SolverOptions
 from core.plan import Normalization, Status
-from core.problem import Problem, SolverOptions
+from core.problem import Problem
 from optimizer.components import plan_components
 from optimizer.plan import make_plan
 

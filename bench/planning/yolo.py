@@ -11,7 +11,8 @@ import random
 from bench.planning.generator import log_uniform
 from bench.planning.graph_builder import GraphBuilder
 from core.graph import ModelGraph
-from core.problem import LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+from core.objective import Limits, Objective
+from core.problem import LayerTime, Link, NoiseModel, NoiseTerm, Problem, Server
 
 FLOAT_BYTES = 4
 IMAGE_SIDE = 640

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from core.cost import compute_seconds
 from core.documents import dumps
+from core.objective import Objective, SolverOptions
 from core.plan import Plan, Prediction
-from core.problem import Objective, Problem, SolverOptions
+from core.problem import Problem
 from core.progress import Progress
 from model_divider.wire import is_wire_layer
 from optimizer.plan import make_plan

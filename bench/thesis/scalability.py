@@ -10,7 +10,8 @@ from bench.planning.generator import branched
 from bench.planning.measure import measure_literal, measure_plan
 from bench.planning.yolo import yolo
 from core.documents import loads
-from core.problem import LayerTime, Link, Objective, Problem
+from core.objective import Objective
+from core.problem import LayerTime, Link, Problem
 
 LIMIT_SECONDS = 300.0
 """When a run is stopped."""

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.problem import Goal, Problem
+from core.objective import Goal
+from core.problem import Problem
 from core.simulation import Send, run
 from optimizer.noise import TOLERANCE
 from optimizer.overlap.contraction import Contraction

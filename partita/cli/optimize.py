@@ -20,8 +20,9 @@ from partita.cli.plans import finish
 
 if TYPE_CHECKING:
     from core.front import Front
+    from core.objective import SolverOptions
     from core.plan import Plan
-    from core.problem import Problem, SolverOptions
+    from core.problem import Problem
     from core.progress import Progress
 
 T = TypeVar("T")
@@ -55,7 +56,8 @@ def optimize(
     Exit code 0 for a plan, 3 for an infeasible problem, 2 for a bad file, 130 after Ctrl-C.
     """
     from core.documents import loads
-    from core.problem import Problem, SolverOptions
+    from core.objective import SolverOptions
+    from core.problem import Problem
 
     check_front_options(pareto, goal, latency_weight, energy_weight, csv)
     try:

@@ -4,8 +4,9 @@ import grpc
 
 from core.documents import dumps, loads
 from core.front import Front
+from core.objective import SolverOptions
 from core.plan import Plan
-from core.problem import Problem, SolverOptions
+from core.problem import Problem
 from core.progress import Progress
 from partita.v1 import optimizer_pb2, optimizer_pb2_grpc
 from services.runtime.errors import typed_errors

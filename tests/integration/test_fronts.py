@@ -10,7 +10,8 @@ import pytest
 
 from core.errors import InvalidArgumentError, NotFoundError
 from core.front import Front
-from core.problem import Problem, SolverOptions
+from core.objective import SolverOptions
+from core.problem import Problem
 from core.progress import Progress, no_progress
 from deployer.fakes import FakeCluster
 from deployer.ports import Optimizer

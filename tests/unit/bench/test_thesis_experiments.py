@@ -19,8 +19,9 @@ from bench.thesis.store import RawStore
 from bench.thesis.testbed import Described, ServerWords
 from core.deployment import FRONT_END, Component, ComponentRun, DeploymentVersion, Division
 from core.errors import ServerUnavailableError
+from core.objective import Limits, Objective, SolverOptions
 from core.plan import Plan
-from core.problem import LayerTime, Limits, Link, Objective, Problem, Server, SolverOptions
+from core.problem import LayerTime, Link, Problem, Server
 from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings
 from core.progress import no_progress
 from core.tensors import Array

@@ -11,7 +11,8 @@ from bench.thesis.scalability import on_servers, static_problem
 from bench.thesis.testbed import choose, emulated
 from core.deployment import FRONT_END, Component, ComponentRun, Division
 from core.documents import dumps
-from core.problem import LayerTime, SolverOptions
+from core.objective import SolverOptions
+from core.problem import LayerTime
 from core.tensors import TensorSpec
 from lab.topology_file import load_topology
 from optimizer.plan import make_plan

@@ -12,19 +12,9 @@ from core.cost import predict, violated_limit, weighted_objective
 from core.documents import decode, dumps, encode, loads
 from core.errors import InvalidDocumentError
 from core.graph import Layer, ModelGraph, Tensor
+from core.objective import Limits, Objective
 from core.plan import Normalization
-from core.problem import (
-    BorderTime,
-    Compression,
-    LayerTime,
-    Limits,
-    Link,
-    NoiseModel,
-    NoiseTerm,
-    Objective,
-    Problem,
-    Server,
-)
+from core.problem import BorderTime, Compression, LayerTime, Link, NoiseModel, NoiseTerm, Problem, Server
 from core.simulation import simulate
 from optimizer.components import plan_components
 from tests.unit.optimizer.strategies import problems

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from core.documents import decode, dumps, encode, loads
 from core.errors import InvalidDocumentError
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import LayerTime, Limits, Link, NoiseModel, NoiseTerm, Objective, Problem, Server
+from core.objective import Limits, Objective
+from core.problem import LayerTime, Link, NoiseModel, NoiseTerm, Problem, Server
 
 PROBLEM = Problem(
     ModelGraph("m", (Layer("a", "Conv", 1.5, 4, True, ("device",)),), (Tensor("x", 8, None, ("a", None)),)),

@@ -16,7 +16,7 @@ from core.errors import (
     NotFoundError,
     ServerUnavailableError,
 )
-from core.problem import Limits
+from core.objective import Limits
 from core.profiles import ModelProfilerSettings
 from core.progress import no_progress
 from deployer.fakes import server

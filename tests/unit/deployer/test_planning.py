@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import InvalidArgumentError
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import Limits
+from core.objective import Limits
 from deployer.planning import PlanWishes, ruled
 
 SERVERS = ("device", "edge", "cloud")

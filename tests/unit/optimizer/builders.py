@@ -1,7 +1,8 @@
 """Short ways to write small problems by hand."""
 
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import LayerTime, Limits, Link, Problem, Server
+from core.objective import Limits
+from core.problem import LayerTime, Link, Problem, Server
 
 
 def chain(

@@ -7,18 +7,8 @@ either exactly the same or clearly not the same, and a limit is met exactly or c
 from hypothesis import strategies as st
 
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import (
-    BorderTime,
-    Compression,
-    LayerTime,
-    Limits,
-    Link,
-    NoiseModel,
-    NoiseTerm,
-    Objective,
-    Problem,
-    Server,
-)
+from core.objective import Limits, Objective
+from core.problem import BorderTime, Compression, LayerTime, Link, NoiseModel, NoiseTerm, Problem, Server
 
 SERVERS = ("device", "edge", "cloud", "far")
 

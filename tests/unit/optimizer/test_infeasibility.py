@@ -3,7 +3,8 @@ from dataclasses import replace
 from hypothesis import assume, given, settings
 
 from core.graph import Layer
-from core.problem import LayerTime, Limits, NoiseModel, Problem
+from core.objective import Limits
+from core.problem import LayerTime, NoiseModel, Problem
 from optimizer.measures import caps, in_words, measures
 from optimizer.plan import make_plan
 from tests.unit.optimizer.brute_force import least, predictions, within

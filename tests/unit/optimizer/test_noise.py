@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.problem import LayerTime, Limits, NoiseModel, NoiseTerm, Objective
+from core.objective import Limits, Objective
+from core.problem import LayerTime, NoiseModel, NoiseTerm
 from optimizer.integer_program import IntegerProgram
 from optimizer.measures import NOISE
 from optimizer.noise import all_masks, allowed_masks, covering_boxes

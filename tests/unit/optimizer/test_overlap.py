@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from core.cost import predict, violated_limit, weighted_objective
 from core.graph import GENERATOR, RECEIVER, Layer, ModelGraph, Tensor
-from core.problem import Goal, LayerTime, Link, Objective, Problem, Server
+from core.objective import Goal, Objective
+from core.problem import LayerTime, Link, Problem, Server
 from core.simulation import simulate
 from optimizer.candidate import Candidate, candidate
 from optimizer.components import plan_components

@@ -11,7 +11,8 @@ from core.documents import dumps, loads
 from core.errors import InvalidArgumentError
 from core.front import Front
 from core.graph import Layer, ModelGraph, Tensor
-from core.problem import LayerTime, Limits, Link, Objective, Problem, Server, SolverOptions
+from core.objective import Limits, Objective, SolverOptions
+from core.problem import LayerTime, Link, Problem, Server
 from optimizer.clock import Clock
 from optimizer.dichotomy import Dichotomy
 from optimizer.integer_program import IntegerProgram

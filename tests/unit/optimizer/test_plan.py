@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from bench.planning.literal_program import LiteralProgram
 from core.cost import predict, violated_limit
 from core.documents import dumps, loads
+from core.objective import SolverOptions
 from core.plan import Normalization, Plan
-from core.problem import Problem, SolverOptions
+from core.problem import Problem
 from optimizer.plan import make_plan
 from tests.unit.optimizer.brute_force import optimum
 from tests.unit.optimizer.strategies import problems

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from core.graph import ModelGraph
-from core.problem import LayerTime, Objective, Problem, SolverOptions
+from core.objective import Objective, SolverOptions
+from core.problem import LayerTime, Problem
 from optimizer.plan import make_plan
 from tests.unit.optimizer.builders import chain
 

@@ -4,7 +4,7 @@ import pulp
 import pytest
 
 from core.errors import InvalidArgumentError
-from core.problem import SolverOptions
+from core.objective import SolverOptions
 from optimizer.plan import make_plan
 from optimizer.rows import Rows, total
 from optimizer.solvers import solve

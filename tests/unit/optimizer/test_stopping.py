@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from core.cost import violated_limit, weighted_objective
 from core.errors import DeadlineExceededError
-from core.problem import Goal, Problem, SolverOptions
+from core.objective import Goal, SolverOptions
+from core.problem import Problem
 from optimizer import clock as module
 from optimizer.clock import Clock, Deadline, OutOfTimeError
 from optimizer.exact.floor import floor_of

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 
 from core.errors import DeadlineExceededError
-from core.problem import Objective, Problem, SolverOptions
+from core.objective import Objective, SolverOptions
+from core.problem import Problem
 from optimizer.clock import Clock
 from optimizer.integer_program import IntegerProgram
 from optimizer.measures import LATENCY, Weights

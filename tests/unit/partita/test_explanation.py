@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from core.problem import LayerTime, Limits, NoiseModel, NoiseTerm, Problem, SolverOptions
+from core.objective import Limits, SolverOptions
+from core.problem import LayerTime, NoiseModel, NoiseTerm, Problem
 from optimizer.plan import make_plan
 from partita.explanation import explain
 from tests.unit.optimizer.builders import chain

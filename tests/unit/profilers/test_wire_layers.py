@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidArgumentError
-from core.problem import LayerTime, Limits, Link, Problem, Server
+from core.objective import Limits
+from core.problem import LayerTime, Link, Problem, Server
 from core.profiles import ModelProfile, ModelProfilerSettings, RuntimeSettings
 from inferencer.session import Session
 from model_divider.divide import divide

@@ -1,7 +1,7 @@
 import pytest
 
 from core.errors import InvalidArgumentError, InvalidDocumentError
-from core.problem import Objective, SolverOptions
+from core.objective import Objective, SolverOptions
 from core.profiles import ModelProfilerSettings, QuantizationSettings
 from partita.v1 import deployer_pb2, types_pb2
 from services.convert import from_profiler_settings, objective, solver_options, to_profiler_settings
