@@ -23,6 +23,7 @@ from optimizer.clock import never
 from optimizer.cuts import CutCosts, Cuts
 from optimizer.measures import DEVICE_ENERGY, ENERGY, LATENCY, Weights, caps, memory_of, value_of
 from optimizer.noise import TOLERANCE
+from optimizer.packing import packed_placements
 from optimizer.quantized_sets import Fixed, QuantizedSets
 from optimizer.solution import Solution
 
@@ -64,7 +65,10 @@ class SimplePlans:
         self._alone = {f"all on {server}": Fixed(problem, placement) for server, placement in placements}
 
     def starts(self) -> list[Solution]:
-        """Plans to begin from, which a stopped solve can fall back on: of single servers, or else of single cuts."""
+        """Plans to begin from, which a stopped solve can fall back on.
+
+        Those of single servers; where none is feasible those of single cuts, or else those that fill servers in turn.
+        """
         goals: Sequence[Weights] = [{LATENCY: 1.0}, {ENERGY: 1.0}]
         if not self._problem.model.quantizable:
             goals = goals[:1]
@@ -72,7 +76,14 @@ class SimplePlans:
         if alone:
             return alone
         found = [self.best(goal, self._sets.largest)["best_single_cut"] for goal in goals]
-        return [plan.solution for plan in found if plan is not None]
+        cuts = [plan.solution for plan in found if plan is not None]
+        if cuts:
+            return cuts
+        packed = {
+            ", ".join(dict.fromkeys(one.values())): Fixed(self._problem, one)
+            for one in packed_placements(self._problem)
+        }
+        return [plan.solution for goal in goals for plan in self._feasible(packed, goal, frozenset())]
 
     def best(
         self,
