@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -17,9 +17,12 @@ from services.runtime.metrics import MetricsInterceptor
 from services.runtime.settings import EmulatedLink
 from services.runtime.shaping import LinkShaper
 from services.transport.allocator import keep_message_memory
-from services.transport.receiver import SERVICE, TensorReceiver
-from services.transport.sender import TensorSender
 from services.transport.shared_memory import remove_leftovers
+
+# Control services carry no tensors, and their images not what compresses them.
+if TYPE_CHECKING:
+    from services.transport.receiver import TensorReceiver
+    from services.transport.sender import TensorSender
 
 GRACE_SECONDS = 5.0
 """How long calls under way may go on after the server was asked to stop."""
@@ -55,11 +58,13 @@ class Binding:
     local: dict[str, Any] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
-    _senders: dict[tuple[EmulatedLink, ...], TensorSender] = field(default_factory=dict)
-    _receiver: TensorReceiver | None = None
+    _senders: dict[tuple[EmulatedLink, ...], "TensorSender"] = field(default_factory=dict)
+    _receiver: "TensorReceiver | None" = None
 
-    def sender(self, links: tuple[EmulatedLink, ...]) -> TensorSender:
+    def sender(self, links: tuple[EmulatedLink, ...]) -> "TensorSender":
         """The one sender over these links in this process: all its services share their streams and throughput."""
+        from services.transport.sender import TensorSender
+
         if links not in self._senders:
             keep_message_memory()
             remove_leftovers()
@@ -67,8 +72,10 @@ class Binding:
             self.closing.push_async_callback(self._senders[links].close)
         return self._senders[links]
 
-    def receiver(self, limit_bytes: int) -> TensorReceiver:
+    def receiver(self, limit_bytes: int) -> "TensorReceiver":
         """The one receiver in this process; ``limit_bytes``: the largest tensor that it accepts."""
+        from services.transport.receiver import SERVICE, TensorReceiver
+
         if self._receiver is None:
             keep_message_memory()
             self._receiver = TensorReceiver(limit_bytes, self.stopping)
