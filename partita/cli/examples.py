@@ -36,6 +36,7 @@ EXAMPLES = {
     "bench transport": "partita bench transport --json",
     "bench quantization": "partita bench quantization --quick",
     "bench soak": "partita bench soak --seconds 600 --json",
+    "bench thesis": "partita bench thesis --quick --output report",
 }
 """Command → how it may be called."""
 
