@@ -32,18 +32,26 @@ class BackgroundLoop:
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a synchronous call from within a progress callback would wait for itself")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        tasks: list[asyncio.Task[Any] | None] = []
+
+        async def tracked() -> T:
+            tasks.append(asyncio.current_task())
+            return await work
+
         try:
-            return future.result()
+            return asyncio.run_coroutine_threadsafe(tracked(), self._loop).result()
         except BaseException:
-            if not future.done():
-                self._cancel(future)
+            # An interrupt may come before there is a future to cancel.
+            self._cancel(tasks)
             raise
 
-    def _cancel(self, future: "concurrent.futures.Future[Any]") -> None:
-        future.cancel()
-        # The concurrent future is cancelled at once; the coroutine gets a moment to end its call.
-        settled = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop)
+    def _cancel(self, tasks: "list[asyncio.Task[Any] | None]") -> None:
+        async def cancel() -> None:
+            for task in filter(None, tasks):
+                task.cancel()
+
+        # The coroutine gets a moment to end its call.
+        settled = asyncio.run_coroutine_threadsafe(cancel(), self._loop)
         with contextlib.suppress(concurrent.futures.TimeoutError):
             settled.result(CANCEL_SECONDS)
 
