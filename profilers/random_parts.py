@@ -1,6 +1,7 @@
 """What parts of a model take on this server: it is cut at random, in float and with random layers in int8."""
 
 import random
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from core.progress import Progress
 from core.tensors import Array
 from model_divider.cutting import Cut
 from model_divider.silu import fuse_silu
-from profilers.node_times import lower_quartile
 from profilers.served_runs import ServedModel
 
 _SPLITS, _PARTS = 4, 10
@@ -111,7 +111,7 @@ def _parts(
 
 
 def _shares(parts: Sequence[ServedModel], whole: ServedModel, inputs: Mapping[str, Array]) -> list[float]:
-    """Lower quartiles of the seconds of each part, run in turns with the whole model, as shares of the whole's."""
+    """Usual seconds of each part, run in turns with the whole model, as shares of the whole's."""
     taken: list[list[float]] = [[] for _ in range(len(parts) + 1)]
     begin = time.perf_counter()
     least, most = _ROUNDS
@@ -124,5 +124,14 @@ def _shares(parts: Sequence[ServedModel], whole: ServedModel, inputs: Mapping[st
             values |= outputs
             if round_:  # the first one warms up
                 taken[index].append(seconds)
-    *alone, together = map(lower_quartile, taken)
+    *alone, together = map(_usual, taken)
     return [seconds / together for seconds in alone]
+
+
+def _usual(seconds: Sequence[float]) -> float:
+    """The mean without the slowest fifth, in which something else was at work.
+
+    Of a processor that is now faster, now slower, a quantile says less of long runs, in which both average out, than of
+    short ones: the lower quartiles of parts add up to less than the whole's.
+    """
+    return statistics.fmean(sorted(seconds)[: -(len(seconds) // 5) or None])

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx
 
@@ -38,6 +40,9 @@ METHODS: Mapping[Method, TimingMethod] = {"ours": "profiler", "thesis": "layer-b
 
 WARM_UP = 2
 """First requests to a placement, which do not count."""
+
+NEIGHBOURS = 2
+"""On each side of a placement: those whose reference runs count for it too."""
 
 MOST_ROUNDS, QUIET = 3, 0.03
 """Where every other request took so much longer than those between, there are more requests, up to so many times."""
@@ -89,43 +94,39 @@ class _Bench:
         device = SERVERS[0].name
         whole = Placement(dict.fromkeys(profile.graph.by_name, REFERENCE.name), (), scattered=False)
         components = plan_components(profile.graph, whole.servers, device)
-        results = []
+        taken: list[_Taken] = []
         async with self._servers.deployed(*await divided(data, profile, whole, components), device) as reference:
             drawn = random_placements(profile.graph, [server.name for server in SERVERS], placements, seed)
             for number, placement in enumerate(drawn):
                 self._progress((number + 1) / (placements + 1), f"{self._model.name}: placement {number + 1}")
                 components = plan_components(profile.graph, placement.servers, device)
-                division, blobs = await divided(data, profile, placement, components)
-                async with self._servers.deployed(division, blobs, device) as running:
-                    taken, own_speed = await self._measure(running, reference, inputs)
-                speeds = {method: own_speed / one.whole_seconds for method, one in profiles.items()}
+                async with self._servers.deployed(*await divided(data, profile, placement, components), device) as one:
+                    taken.append(_Taken(placement, components, *await self._measure(one, reference, inputs)))
+        own_speeds = smoothed([one.references for one in taken])
 
-                def predict(
-                    method: Method,
-                    speed: float,
-                    placement: Placement = placement,
-                    components: Sequence[PlannedComponent] = components,
-                ) -> Predicted:
-                    return predicted(profile.graph, profiles[method], SLOWDOWNS, links, components, placement, speed)
+        def result(one: _Taken, own_seconds: float) -> PlacementResult:
+            def predict(method: Method, speed: float) -> Predicted:
+                execution = profiles[method]
+                return predicted(profile.graph, execution, SLOWDOWNS, links, one.components, one.placement, speed)
 
-                results.append(
-                    PlacementResult(
-                        model=self._model.name,
-                        scattered=placement.scattered,
-                        components=len(division.components),
-                        quantized=len(placement.quantized),
-                        speeds=speeds,
-                        measured=taken,
-                        predicted={method: predict(method, speeds[method]) for method in METHODS},
-                        unscaled_seconds={method: predict(method, 1.0).seconds for method in METHODS},
-                    )
-                )
-        return results
+            speeds = {method: own_seconds / execution.whole_seconds for method, execution in profiles.items()}
+            return PlacementResult(
+                model=self._model.name,
+                scattered=one.placement.scattered,
+                components=sum(bool(component.layers) for component in one.components),
+                quantized=len(one.placement.quantized),
+                speeds=speeds,
+                measured=one.measured,
+                predicted={method: predict(method, speeds[method]) for method in METHODS},
+                unscaled_seconds={method: predict(method, 1.0).seconds for method in METHODS},
+            )
+
+        return [result(one, seconds / REFERENCE.slowdown) for one, seconds in zip(taken, own_speeds, strict=True)]
 
     async def _measure(
         self, running: Running, reference: Running, inputs: Mapping[str, Array]
-    ) -> tuple[Measured, float]:
-        """What the placement takes, and the seconds that the whole model takes meanwhile at the machine's own speed."""
+    ) -> tuple[Measured, list[float]]:
+        """What the placement takes, and the seconds of each of the reference's runs meanwhile."""
         reports: list[InferReport] = []
         references: list[InferReport] = []
         for number in range(WARM_UP + MOST_ROUNDS * self._requests):
@@ -136,8 +137,29 @@ class _Bench:
                 reports.append(report)
             if number % 2:
                 references.append(await reference.request(inputs))
-        whole = statistics.median(run.compute_seconds for one in references for run in one.runs)
-        return measured(reports), whole / REFERENCE.slowdown
+        return measured(reports), [run.compute_seconds for one in references for run in one.runs]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A placement that was measured, and the seconds of each of the reference's runs meanwhile."""
+
+    placement: Placement
+    components: tuple[PlannedComponent, ...]
+    measured: Measured
+    references: list[float]
+
+
+def smoothed(references: Sequence[Sequence[float]]) -> list[float]:
+    """Median seconds of the reference during each placement and its neighbours.
+
+    A processor shared with strangers is slower and faster by a tenth from run to run, which a handful of runs would
+    take for its speed; what lasts for minutes is seen in the neighbours too.
+    """
+    return [
+        statistics.median(itertools.chain(*references[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]))
+        for place in range(len(references))
+    ]
 
 
 def _prepare(model: BenchModel) -> tuple[bytes, ModelProfile, Mapping[str, Array]]:
