@@ -73,6 +73,8 @@ def run(
     progress = going_on(progress, START + done if done else 0.0)
     if any(_missing(store, model.name) for model in models):
         state = output.resolve() / STATE
+        if not state.exists():
+            _forget_plans(store, [model.name for model in models])
         state.mkdir(exist_ok=True)
         asyncio.run(_on_testbed(models, sizes, store, (kind, why, state), progress))
     _planning_times(models, sizes, store, part(progress, START + DEPLOYED, 1 - START - DEPLOYED))
@@ -88,6 +90,13 @@ def _missing(store: RawStore, model: str) -> bool:
         return True
     cases, energy = read_cases(store, model)
     return not all(store.has(measured_step(model, one)) for one in distinct_plans([*cases, *energy.cases]))
+
+
+def _forget_plans(store: RawStore, models: Sequence[str]) -> None:
+    """Have plans made anew: the ones that were made are gone with the testbed's state. What they took stays known."""
+    for model in models:
+        for step in (*plan_steps(model).values(), f"{model}.energy-limits", f"{model}.problem"):
+            store.forget(step)
 
 
 async def _on_testbed(

@@ -74,6 +74,10 @@ class RawStore:
             os.fsync(file.fileno())
         made.replace(path)
 
+    def forget(self, step: str) -> None:
+        """Have a step measured anew."""
+        self.path(step).unlink(missing_ok=True)
+
     async def step(self, step: str, kind: type[T], make: Callable[[], Awaitable[T]]) -> T:
         """A step's result: as it was measured before, else measured now and kept."""
         if self.has(step):

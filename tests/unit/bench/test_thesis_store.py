@@ -138,3 +138,23 @@ def test_a_step_of_a_model_that_is_missing_needs_the_testbed(tmp_path: Path, ste
     assert not thesis_run._missing(store, MODEL)
     store.path(f"{MODEL}.{step}").unlink()
     assert thesis_run._missing(store, MODEL)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_plans_are_made_anew_where_the_testbeds_state_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    store = finished(tmp_path)
+    store.path(f"{MODEL}.measured-device-0.0-None").unlink()
+    before = {*store.steps()}
+    if kept:
+        (tmp_path / "state").mkdir()
+
+    async def on_testbed(*_: object) -> None:
+        raise InvalidArgumentError("the testbed did not come up")
+
+    monkeypatch.setattr(thesis_run, "_on_testbed", on_testbed)
+    with pytest.raises(InvalidArgumentError, match="did not come up"):
+        run([THESIS_MODEL], SIZES, tmp_path, "emulated")
+    plans = ("plans-device", "plans-device+edge", "plans-device+edge+cloud", "energy-limits", "problem")
+    assert before - {*store.steps()} == (set() if kept else {f"{MODEL}.{step}" for step in plans})
