@@ -29,6 +29,12 @@ Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Columns = NDArray[np.int64]
 
+HANDLING_SECONDS = 5e-4
+"""Processor time at either end of a tensor's way, beside its border's: 8 ms for 16 tensors in ``bench pipeline``.
+
+The link's seconds contain it; where requests overlap, it also matters whose processor is not free meanwhile.
+"""
+
 
 def compute_seconds(problem: Problem, layer: str, server: str, quantized: bool) -> float:
     """Time of one layer on one server: f̂_k(i,0) − ĝ_k(i) q_i (thesis eq. 4.2.1)."""
@@ -83,6 +89,9 @@ class CostTables:
         basis: transfers × 2 × basis functions: their values, summed over the tensors of each group.
         seconds_per_basis: servers × basis functions × servers: weights of the links; 0 where no link is. Those of the
             first basis function are what a tensor of no bytes takes: the round-trip times, replies aside.
+        leaving_per_basis: servers × basis functions: weights of the seconds for which a tensor that leaves keeps the
+            server from computing.
+        entering_per_basis: the same for one that enters.
         missing: servers × servers: pairs between which nothing can be sent.
         compute_watts: by server.
         transmit_watts: servers × servers: power of the first while it sends to the second.
@@ -114,6 +123,7 @@ class CostTables:
         self._read_borders()
         self.transfers = self._group_tensors()
         self._read_compression()
+        self._read_handling()
         targets = [(index, row) for index, group in enumerate(self.transfers) for row in group.targets]
         self._group_of, self._target_of = np.array(targets, dtype=np.int64).reshape(-1, 2).T
         self._producers = np.array([group.producer for group in self.transfers], dtype=np.int64)
@@ -170,6 +180,16 @@ class CostTables:
         if weights:
             self.seconds_per_basis = np.concatenate([self.seconds_per_basis, np.stack(weights, axis=1)], axis=1)
 
+    def _read_handling(self) -> None:
+        """Weigh what a crossing takes of processors, which is known where border times are."""
+        count = len(self._columns)
+        self.leaving_per_basis, self.entering_per_basis = np.zeros((2, count, self.seconds_per_basis.shape[1]))
+        if self._problem.borders:
+            first, own = 2 + len(self._bends), np.arange(count)
+            for weights, columns in ((self.leaving_per_basis, own), (self.entering_per_basis, count + own)):
+                weights[:, 0] = HANDLING_SECONDS
+                weights[own, first + columns] = 1.0
+
     def _group_tensors(self) -> tuple[Transfers, ...]:
         model = self._problem.model
         position = {name: index for index, name in enumerate(model.topological_order)}
@@ -218,6 +238,14 @@ class CostTables:
         basis = self.basis[self._index[group.producer, group.targets]]
         seconds: Numbers = basis[:, 1:] @ self.seconds_per_basis[:, 1:]
         return seconds
+
+    def processor_seconds(self, group: Transfers) -> tuple[Numbers, Numbers]:
+        """Seconds for which a group's crossing keeps the sender (axis 0) from computing, and the receiver (axis 0).
+
+        Of each made in float or int8 (axis 1). Nothing where the problem has no border times.
+        """
+        basis = self.basis[self._index[group.producer, group.targets]]
+        return self.leaving_per_basis @ basis.T, self.entering_per_basis @ basis.T
 
     @property
     def delays(self) -> Numbers:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from core.cost import compute_seconds
+from core.cost import HANDLING_SECONDS, compute_seconds
 from core.errors import InvalidArgumentError
 from core.plan import ParallelPrediction, PlannedComponent
-from core.problem import Problem
+from core.problem import NO_BORDER, Problem
 
 
 class Send(NamedTuple):
@@ -122,6 +122,7 @@ def parallel_prediction(
     """The latency of one request alone and the time between answers when requests fill the pipeline.
 
     The latter is what the busiest server computes for, or the busiest sender is at sending to others, in one request.
+    Where the problem has border times, they and the handling of tensors that cross keep servers from computing.
     Arguments and errors are those of ``simulate``.
     """
     tasks = _tasks(problem, components, quantized)
@@ -129,12 +130,16 @@ def parallel_prediction(
     busy: dict[str, float] = {server.name: 0.0 for server in problem.servers}
     sending: dict[str, float] = dict.fromkeys(busy, 0.0)
     targets: dict[str, dict[str, None]] = {name: {} for name in busy}
+    producers = {tensor.name: tensor.producer for tensor in problem.model.tensors}
     for component, seconds, sends in zip(components, tasks.seconds, tasks.sends, strict=True):
         busy[component.server] += seconds
         for send in sends:
             if send.queued:
                 sending[component.server] += send.seconds
                 targets[component.server][send.target] = None
+                made = producers[send.tensor] in quantized
+                busy[component.server] += _processor_seconds(problem, component.server, send.tensor, True, made)
+                busy[send.target] += _processor_seconds(problem, send.target, send.tensor, False, made)
     loads = busy | {f"{name} → {', '.join(targets[name])}": value for name, value in sending.items() if targets[name]}
     bottleneck = max(loads, key=loads.__getitem__)
     return ParallelPrediction(latency, loads[bottleneck], bottleneck)
@@ -197,6 +202,14 @@ def run(
                 if not missing[receiver]:
                     heappush(ready, (arrived[receiver], receiver))
     return finish
+
+
+def _processor_seconds(problem: Problem, server: str, tensor: str, leaving: bool, quantized: bool) -> float:
+    """See ``core.cost.CostTables.processor_seconds``."""
+    if not problem.borders:
+        return 0.0
+    border = problem.borders.get(server, {}).get(tensor, NO_BORDER)
+    return HANDLING_SECONDS + (border.leaving if leaving else border.entering)[quantized]
 
 
 def _tasks(problem: Problem, components: Sequence[PlannedComponent], quantized: Collection[str]) -> _Tasks:

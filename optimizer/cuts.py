@@ -82,14 +82,21 @@ class CutCosts:
 
     @property
     def busiest(self) -> Numbers:
-        """Seconds that the busiest server computes, or the busiest sender sends to others."""
-        before, after = self._cuts.before[self._first], self._cuts.after[self._on]
-        loads = np.zeros((len(self._costs.compute_watts), *after.shape))
+        """Seconds that the busiest server computes or handles tensors, or the busiest sender sends to others."""
+        costs, on = self._costs, np.arange(len(self._on))
+        after = self._cuts.after[self._on]
+        sending = np.zeros((len(costs.compute_watts), *after.shape))
+        computing = np.zeros_like(sending)
+        computing[self._first] += self._cuts.before[self._first]
+        computing[self._on, on] += after
         for source, target, sent in zip(self._sources, self._targets, self._sent, strict=True):
+            crossing = (source != target)[:, None]
             # Senders do not wait out the delays.
-            spent = self._costs.seconds_per_basis[source, 1:, target] @ sent[1:]
-            loads[source, np.arange(len(self._on))] += np.where((source != target)[:, None], spent, 0.0)
-        busiest: Numbers = np.maximum(np.maximum(before, after), loads.max(axis=0))
+            spent = costs.seconds_per_basis[source, 1:, target] @ sent[1:]
+            sending[source, on] += np.where(crossing, spent, 0.0)
+            computing[source, on] += np.where(crossing, costs.leaving_per_basis[source] @ sent, 0.0)
+            computing[target, on] += np.where(crossing, costs.entering_per_basis[target] @ sent, 0.0)
+        busiest: Numbers = np.maximum(computing, sending).max(axis=0)
         return busiest
 
     def _added(self, computing: Numbers, sending: Numbers) -> Numbers:

@@ -31,6 +31,8 @@ class Parcel:
         seconds: of sending, by source server, precision (float, int8) of the layer and target server.
         layer: number among the quantisable layers; -1 if its precision is fixed.
         tensors: how many there are.
+        leaving: for how many seconds sending keeps the source from computing, by server and precision.
+        entering: for how many it keeps the target from it.
     """
 
     sender: int
@@ -38,6 +40,8 @@ class Parcel:
     seconds: list[list[list[float]]]
     layer: int
     tensors: int
+    leaving: list[list[float]]
+    entering: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def contract(
         times = costs.transfer_seconds(group)
         times[np.broadcast_to(costs.missing[:, None], times.shape)] = np.inf
         layer = numbers.get(group.producer, -1)
-        parcels[sender].append(Parcel(sender, targets, times.tolist(), layer, group.tensors))
+        leaving, entering = (seconds.tolist() for seconds in costs.processor_seconds(group))
+        parcels[sender].append(Parcel(sender, targets, times.tolist(), layer, group.tensors, leaving, entering))
         for target in targets:
             feeders[target].add(sender)
     return Contraction(

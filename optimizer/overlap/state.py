@@ -55,6 +55,7 @@ class State:
         self.seconds = [0.0] * size
         self.sends: list[list[Send]] = [[] for _ in range(size)]
         self._queued = [0.0] * size
+        self._handling: list[list[tuple[int, float]]] = [[] for _ in range(size)]
         self._joules = [0.0] * size
         self._bytes = [0.0] * size
         self._missing = [False] * size
@@ -132,11 +133,14 @@ class State:
         return run([*self.places[:-1], self._count], self.seconds, self.waits, self.sends, self._count + 1)
 
     def loads(self) -> list[float]:
-        """Seconds that each server computes, then seconds that each sends to others."""
+        """Seconds that each server computes or handles tensors, then seconds that each sends to others."""
         loads = [0.0] * (2 * self._count)
         for server, seconds, queued in zip(self.places, self.seconds, self._queued, strict=True):
             loads[server] += seconds
             loads[server + self._count] += queued
+        for handling in self._handling:
+            for server, seconds in handling:
+                loads[server] += seconds
         return loads
 
     def _refresh(self, node: int) -> None:
@@ -152,11 +156,13 @@ class State:
         self.seconds[node] = seconds
         watts, delays = self._sending_watts[server], self._delays[server]
         sends = self.sends[node] = []
+        handling = self._handling[node] = []
         queued = 0.0
         missing = False
         places = self.places
         for parcel in self._contraction.parcels[node]:
-            times = parcel.seconds[server][parcel.layer >= 0 and self.int8[parcel.layer]]
+            made = parcel.layer >= 0 and self.int8[parcel.layer]
+            times = parcel.seconds[server][made]
             for target, receivers in _by_server(places, parcel.targets):
                 time = times[target]
                 if time == math.inf:
@@ -166,6 +172,7 @@ class State:
                 busy = time - parcel.tensors * delay
                 if target != server:
                     queued += busy
+                    handling += (server, parcel.leaving[server][made]), (target, parcel.entering[target][made])
                     sends.append(Send(busy, delay, True, receivers))
                 elif receivers != (node,):
                     sends.append(Send(busy, delay, False, tuple(one for one in receivers if one != node)))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.cost import predict, violated_limit, weighted_objective
+from core.cost import HANDLING_SECONDS, predict, violated_limit, weighted_objective
 from core.graph import GENERATOR, RECEIVER, Layer, ModelGraph, Tensor
 from core.objective import Goal, Objective
-from core.problem import LayerTime, Link, Problem, Server
+from core.problem import BorderTime, LayerTime, Link, Problem, Server
 from core.simulation import simulate
 from optimizer.candidate import Candidate, candidate
 from optimizer.components import plan_components
@@ -163,6 +163,29 @@ def test_throughput_halves_the_load() -> None:
     assert plan.parallel.seconds_per_request == pytest.approx(5.0)
     assert plan.status == "optimal"
     assert plan.lower_bound == pytest.approx(plan.objective)
+
+
+def test_throughput_counts_what_crossing_takes_of_processors() -> None:
+    # Heavy layers of several lengths: only with many crossings are both servers exactly as busy as each other.
+    times = [0.037, 0.011, 0.029, 0.013, 0.041, 0.019, 0.031, 0.017]
+    problem = aimed(chain({"device": times, "edge": times}, tensor_bytes=0), "throughput")
+    border = BorderTime(0.004, 0.006)
+    crossing = {tensor.name: border for tensor in problem.model.tensors}
+    problem = replace(problem, borders={"device": crossing, "edge": crossing})
+    plan = make_plan(problem)
+    assert plan.parallel is not None
+    busy = {server.name: 0.0 for server in problem.servers}
+    for layer, server in plan.placement.items():
+        busy[server] += problem.execution[server][layer].seconds
+    for tensor in problem.model.tensors:
+        source = plan.placement.get(tensor.producer, "device")
+        target = plan.placement.get(tensor.targets[0], "device")
+        if source != target:
+            busy[source] += border.leaving_seconds + HANDLING_SECONDS
+            busy[target] += border.entering_seconds + HANDLING_SECONDS
+    assert plan.parallel.seconds_per_request == pytest.approx(max(busy.values()))
+    assert sum(times) / 2 < plan.parallel.seconds_per_request < 0.125
+    assert len([one for one in plan.components if one.layers]) <= 4
 
 
 def test_equal_problems_get_equal_plans() -> None:
