@@ -1,9 +1,11 @@
 """Requests to a deployment, so many in flight all the time, and what they show."""
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.prediction.deployed import Running
 from core.tensors import Array
@@ -22,12 +24,19 @@ class Load:
         answers_per_second: in steady state.
         latency_seconds: mean, as a caller sees it.
         busy_seconds: server → mean seconds that it computed for a request.
+        core_seconds: core → processor seconds that all programs of the bench took there for an answer.
     """
 
     in_flight: int
     answers_per_second: float
     latency_seconds: float
     busy_seconds: Mapping[str, float]
+    core_seconds: Mapping[int, float]
+
+    @property
+    def busiest_core_seconds(self) -> float:
+        """Of the busier core."""
+        return max(self.core_seconds.values())
 
     @property
     def busiest_seconds(self) -> float:
@@ -35,8 +44,14 @@ class Load:
         return max(self.busy_seconds.values())
 
 
-async def load(running: Running, inputs: Mapping[str, Array], in_flight: int, seconds: float) -> Load:
-    """Keep ``in_flight`` requests in flight, and count answers for ``seconds`` in steady state."""
+async def load(
+    running: Running, inputs: Mapping[str, Array], in_flight: int, seconds: float, processes: Mapping[int, int]
+) -> Load:
+    """Keep ``in_flight`` requests in flight, and count answers for ``seconds`` in steady state.
+
+    Args:
+        processes: ids of those whose processor time is counted → the core that each is pinned to.
+    """
     reports: list[tuple[float, float, InferReport]] = []
     filled = asyncio.Event()
     stopping = False
@@ -54,15 +69,26 @@ async def load(running: Running, inputs: Mapping[str, Array], in_flight: int, se
         for _ in range(in_flight):
             callers.create_task(caller())
         await filled.wait()
-        first = len(reports) - 1
+        first, begun = len(reports) - 1, _processor_seconds(processes)
         await asyncio.sleep(seconds)
-        last = len(reports) - 1
+        last, ended = len(reports) - 1, _processor_seconds(processes)
         stopping = True
     # From answer to answer, so that what is under way at either end does not count.
     counted = reports[first + 1 : last + 1]
     rate = len(counted) / (reports[last][0] - reports[first][0]) if counted else 0.0
     latency = sum(taken for _, taken, _ in counted) / max(1, len(counted))
-    return Load(in_flight, rate, latency, _busy([report for _, _, report in counted or reports]))
+    busy = _busy([report for _, _, report in counted or reports])
+    spent = {core: (ended[core] - begun[core]) / max(1, len(counted)) for core in begun}
+    return Load(in_flight, rate, latency, busy, spent)
+
+
+def _processor_seconds(processes: Mapping[int, int]) -> dict[int, float]:
+    """Processor seconds of the processes on each core so far (proc(5): fields 14 and 15 of ``stat``)."""
+    seconds = dict.fromkeys(processes.values(), 0.0)
+    for process, core in processes.items():
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        seconds[core] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 def _busy(reports: Sequence[InferReport]) -> dict[str, float]:

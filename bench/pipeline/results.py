@@ -14,9 +14,8 @@ class ModelResult:
 
     Attributes:
         model: its name.
-        crossing_bytes: of the tensors between the halves.
-        cut_bound: what both halves take by what the slower one takes: no gain is above it. Below 2 where a model has no
-            narrow cut in its middle.
+        crossing_bytes: of the tensors between the two servers, there and back.
+        cut_bound: what both servers take by what the slower one takes, each alone: no gain is above it.
         whole: loads of the whole model on one server, a core.
         halves: loads of the same in two halves on two servers, a core each; as many as ``whole``.
         independent: answers per second of two whole models, one on each core, at the same time.
@@ -50,6 +49,17 @@ class ModelResult:
         )
 
     @property
+    def processor_speedup(self) -> float:
+        """Processor time of an answer on the busier core, whole by divided: the gain if nothing ever waited.
+
+        Other programs disturb it less than they do rates.
+        """
+        return statistics.median(
+            one.busiest_core_seconds / two.busiest_core_seconds
+            for one, two in zip(self.whole, self.halves, strict=True)
+        )
+
+    @property
     def bound_ratio(self) -> float:
         """Answers per second by the inverse of what the busiest server computed for one, median over the turns."""
         return statistics.median(one.answers_per_second * one.busiest_seconds for one in self.halves)
@@ -74,13 +84,23 @@ class ModelResult:
             "latency_seconds": statistics.median(one.latency_seconds for one in self.halves),
             "in_flight": self.halves[0].in_flight,
             "two_core_speedup": self.speedup,
+            "processor_speedup": self.processor_speedup,
+            "core_seconds": {
+                "whole": _medians([one.core_seconds for one in self.whole]),
+                "divided": _medians([one.core_seconds for one in self.halves]),
+            },
             "cut_bound": self.cut_bound,
             "independent_speedup": self.independent_speedup,
             "bound_ratio": self.bound_ratio,
             "alone_bound_ratio": self.alone_bound_ratio,
             "link_bound_ratio": self.link_bound_ratio,
             "by_requests_in_flight": {one.in_flight: one.answers_per_second for one in self.curve},
+            "core_seconds_by_requests_in_flight": {one.in_flight: one.busiest_core_seconds for one in self.curve},
         }
+
+
+def _medians(seconds: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    return {core: statistics.median(one[core] for one in seconds) for core in seconds[0]}
 
 
 def summary(results: Sequence[ModelResult]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Three servers on two cores: a whole model on one of them, against its halves on two."""
+"""Three servers on two cores: a whole model on one of them, against the same as planned for two."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from bench.pipeline.cut import Halves, halved
+from bench.pipeline.cut import Halves, divided_by_plan
 from bench.pipeline.load import Load, load
 from bench.pipeline.results import ModelResult
 from bench.prediction.deployed import Running, connected
@@ -54,15 +54,16 @@ async def run(
     results = []
     for number, model in enumerate(models):
         step = part(progress, number / len(models), 1 / len(models))
-        step(0.0, f"{model.name}: looking for its middle")
-        results.append(await _measure(model.name, await asyncio.to_thread(halved, model), turns, seconds, step))
+        halves = await asyncio.to_thread(divided_by_plan, model, part(step, 0.0, 0.2))
+        results.append(await _measure(model.name, halves, turns, seconds, part(step, 0.2, 0.8)))
     return results
 
 
 async def _measure(name: str, halves: Halves, turns: int, seconds: float, progress: Progress) -> ModelResult:
     """Servers ``device`` on the first core, ``edge`` and ``far`` (behind a slow link) on the second one."""
-    link_seconds = LINK_SLOWNESS * halves.seconds
-    link = EmulatedLink("far", halves.crossing_bytes / link_seconds, LINK_RTT_SECONDS)
+    alone = await asyncio.to_thread(halves.seconds)
+    link_seconds = LINK_SLOWNESS * max(alone)
+    link = EmulatedLink("far", halves.forth_bytes / link_seconds, LINK_RTT_SECONDS)
     first_core, second_core = _cores()
     servers = (
         EmbeddedServer("device", "device", links=(link,)),
@@ -71,10 +72,12 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
     )
     async with embedded_cluster(servers) as cluster, connected(cluster.address) as nodes, AsyncExitStack() as stack:
         cores = {"device": first_core, "edge": second_core, "far": second_core, "control": second_core}
-        for process, core in cores.items():
-            pin(cluster.processes[process].pid, {core})
+        processes = {cluster.processes[name].pid: core for name, core in cores.items()}
+        for process, core in processes.items():
+            pin(process, {core})
         # Callers need a core as well: not the one of the server that answers them.
         stack.enter_context(pinned(second_core))
+        processes[os.getpid()] = second_core
 
         async def deployed(first: str, second: str, device: str = "device") -> Running:
             division, blobs = await asyncio.to_thread(halves.divided, first, second, device)
@@ -92,18 +95,18 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
             nonlocal done
             done += 1
             progress(done / count, f"{name}: {in_flight} requests in flight")
-            return await load(running, halves.inputs, in_flight, seconds)
+            return await load(running, halves.inputs, in_flight, seconds, processes)
 
         one, two, independent = [], [], []
         for _ in range(turns):
             one.append(await taken(whole))
             two.append(await taken(split))
-            pair = await asyncio.gather(taken(whole), load(other_whole, halves.inputs, IN_FLIGHT, seconds))
+            pair = await asyncio.gather(taken(whole), load(other_whole, halves.inputs, IN_FLIGHT, seconds, processes))
             independent.append(sum(item.answers_per_second for item in pair))
         curve = [await taken(split, in_flight) for in_flight in CURVE]
         slow = await taken(behind_link)
-    balance = halves.both_seconds / halves.seconds
-    return ModelResult(name, halves.crossing_bytes, balance, one, two, independent, curve, slow, link_seconds)
+    crossing = halves.forth_bytes + halves.back_bytes
+    return ModelResult(name, crossing, sum(alone) / max(alone), one, two, independent, curve, slow, link_seconds)
 
 
 def _cores() -> tuple[int, int]:
