@@ -6,6 +6,8 @@
 #   deploy/host.sh node edge edge 10.0.0.3 10.0.0.1 --threads=4 --compute-watts=5.8
 #
 # What follows is passed on; `python -m services --help` lists the flags. Everything runs until Ctrl-C.
+# Behind a firewall open 50051 on control's host, and on each server's 50061 and a port for tensors, chosen with
+# --tensor-port=50065 for example; without the latter tensors go by gRPC, which takes more time.
 # Links of a testbed are shaped where the environment asks for it (needs root, or sudo):
 #   RATE       what this host sends at most, in tc's words, for example 5mbps (tc's "mbps" are megabytes per second)
 #   DELAYS     one-way delays by address, for example "10.0.0.3=2.5ms 10.0.0.4=27.5ms"; needs netem in the kernel

@@ -40,6 +40,7 @@ class EmbeddedServer:
     links: tuple[EmulatedLink, ...] = ()
     advertise: str = ""
     metrics_listen: str = ""
+    tensor_advertise_port: int = 0
 
     def flags(self) -> list[str]:
         """As flags of ``python -m services``."""
@@ -55,6 +56,7 @@ class EmbeddedServer:
             f"--links={links}",
             f"--advertise={self.advertise}",
             f"--metrics-listen={self.metrics_listen}",
+            f"--tensor-advertise-port={self.tensor_advertise_port}",
             # Servers that share a machine stand for others: its meters say nothing of them.
             "--measure-power=false",
         ]

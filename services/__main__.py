@@ -39,7 +39,12 @@ async def run(settings: Settings) -> None:
         loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_input, stop)
     if settings.metrics_listen:
         logger.info("metrics at http://%s/metrics", serve_metrics(settings.metrics_listen))
-    async with serving(settings.listen_address, [service(name, settings) for name in settings.services]) as address:
+    async with serving(
+        settings.listen_address,
+        [service(name, settings) for name in settings.services],
+        settings.tensor_port,
+        settings.tensor_advertise_port,
+    ) as address:
         logger.info("serving %s on %s", ", ".join(settings.services), address)
         # The one line on standard output tells whoever started this process where it listens.
         sys.stdout.write(f"{address}\n")

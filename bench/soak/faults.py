@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +10,9 @@ from contextlib import AsyncExitStack
 
 from bench.soak.proxy import Proxy
 from partita.cluster import EmbeddedCluster
+
+_TENSOR_PORT = re.compile(r"taking tensors at port (\d+)")
+"""As a server's log tells it."""
 
 CUT_BYTES = 2_000_000
 """A link is cut after at most so many bytes; a tensor has an eighth of it."""
@@ -20,6 +24,7 @@ class Faults:
     Args:
         cluster: whose processes suffer.
         proxies: server → the proxy in front of it.
+        tensor_proxies: server → the one in front of its port for tensors, where it has one of its own.
         stack: closes proxies that are opened on the way.
         seed: of the choice.
 
@@ -28,11 +33,17 @@ class Faults:
     """
 
     def __init__(
-        self, cluster: EmbeddedCluster, proxies: Mapping[str, Proxy], stack: AsyncExitStack, seed: int
+        self,
+        cluster: EmbeddedCluster,
+        proxies: Mapping[str, Proxy],
+        tensor_proxies: Mapping[str, Proxy],
+        stack: AsyncExitStack,
+        seed: int,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._cluster = cluster
         self._proxies = dict(proxies)
+        self._tensor_proxies = tensor_proxies
         self._stack = stack
         self._random = random.Random(seed)  # noqa: S311 - nothing secret
 
@@ -72,7 +83,7 @@ class Faults:
             self._stack.push_async_callback(self._proxies[name].close)
         proxy = self._proxies[name]
         await self._cluster.restart(name, "--listen=127.0.0.1:0", f"--advertise={proxy.address}")
-        proxy.target = self._cluster.addresses[name]
+        point_to(self._cluster, name, proxy, self._tensor_proxies.get(name))
 
     async def _pause(self, seconds: float) -> None:
         process = self._cluster.processes[self._random.choice(sorted(self._cluster.processes))]
@@ -83,10 +94,21 @@ class Faults:
             process.send_signal(signal.SIGCONT)
         self.counts["pause"] += 1
 
+    def _any_proxy(self) -> Proxy:
+        return self._random.choice([*self._proxies.values(), *self._tensor_proxies.values()])
+
     async def _break(self, _seconds: float) -> None:
-        self._proxies[self._random.choice(sorted(self._proxies))].break_all()
+        self._any_proxy().break_all()
         self.counts["break"] += 1
 
     async def _cut(self, _seconds: float) -> None:
-        self._proxies[self._random.choice(sorted(self._proxies))].cut_after(self._random.randrange(1, CUT_BYTES))
+        self._any_proxy().cut_after(self._random.randrange(1, CUT_BYTES))
         self.counts["cut"] += 1
+
+
+def point_to(cluster: EmbeddedCluster, name: str, proxy: Proxy, tensors: Proxy | None) -> None:
+    """Have proxies lead to a server that has just started, its port for tensors first: calls then find it there."""
+    if tensors is not None:
+        ports = _TENSOR_PORT.findall((cluster.directory / f"{name}.log").read_text(errors="replace"))
+        tensors.target = f"127.0.0.1:{ports[-1]}"
+    proxy.target = cluster.addresses[name]

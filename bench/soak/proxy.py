@@ -12,11 +12,13 @@ class Proxy:
     Attributes:
         target: ``host:port``; connections that come while nobody is there are reset.
         address: where it listens.
+        passed_bytes: both ways, so far.
     """
 
     def __init__(self) -> None:
         self.target = ""
         self.address = ""
+        self.passed_bytes = 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._budget: int | None = None
@@ -26,6 +28,11 @@ class Proxy:
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
         self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
+
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        return int(self.address.rpartition(":")[2])
 
     async def close(self) -> None:
         """Stop listening and break all connections."""
@@ -65,6 +72,7 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while piece := await reader.read(PIECE_BYTES):
+                self.passed_bytes += len(piece)
                 if self._budget is not None and len(piece) >= self._budget:
                     writer.write(piece[: self._budget])
                     await writer.drain()

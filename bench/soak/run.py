@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.soak.faults import Faults
+from bench.soak.faults import Faults, point_to
 from bench.soak.held import held
 from bench.soak.memory import Memory
 from bench.soak.model import PLACES, items, model
@@ -20,6 +20,9 @@ from partita import aio
 from partita.cluster import EmbeddedServer, embedded_cluster
 
 NAME = "soak"
+
+BY_SOCKET = ("device", "edge")
+"""Servers whose tensors come over sockets, through proxies of their own; the third's stay on gRPC, as behind a NAT."""
 
 SETTLE_SHARE = 0.4
 """Share of the time without kills before memory counts: allocators and tables of bounded size fill first."""
@@ -65,6 +68,7 @@ class SoakResult:
         recovery_seconds: from the last fault until every caller had an answer; ``None`` if that did not come.
         memory_growth: of each process, in bytes per hour, while none was killed; empty after short runs.
         held: measure → requests or bytes that a server held still when all had ended.
+        socket_bytes: what passed over sockets for tensors.
     """
 
     faults: Counter[str]
@@ -72,6 +76,7 @@ class SoakResult:
     recovery_seconds: float | None
     memory_growth: Mapping[str, float]
     held: Mapping[str, float]
+    socket_bytes: int = 0
 
     def summary(self) -> dict[str, Any]:
         """The figures."""
@@ -88,6 +93,7 @@ class SoakResult:
             "error_examples": self.endings.examples,
             "untyped_errors": dict(self.endings.untyped_errors),
             "held_at_end": dict(self.held),
+            "socket_bytes": self.socket_bytes,
             "pauses": self.faults["pause"],
             "broken_connections": self.faults["break"],
             "cut_links": self.faults["cut"],
@@ -115,16 +121,24 @@ async def run(soak: Soak, directory: Path | None = None, progress: Progress = no
     data = model()
     async with AsyncExitStack() as stack:
         proxies = {name: await Proxy().open() for name in ("device", "edge", "cloud")}
-        for proxy in proxies.values():
+        tensor_proxies = {name: await Proxy().open() for name in BY_SOCKET}
+        for proxy in (*proxies.values(), *tensor_proxies.values()):
             stack.push_async_callback(proxy.close)
         servers = [
-            EmbeddedServer(name, name, compute_watts=3.0, advertise=proxy.address, metrics_listen="127.0.0.1:0")
+            EmbeddedServer(
+                name,
+                name,
+                compute_watts=3.0,
+                advertise=proxy.address,
+                metrics_listen="127.0.0.1:0",
+                tensor_advertise_port=tensor_proxies[name].port if name in tensor_proxies else 0,
+            )
             for name, proxy in proxies.items()
         ]
         progress(0.0, "starting three servers")
         cluster = await stack.enter_async_context(embedded_cluster(servers, directory))
         for name, proxy in proxies.items():
-            proxy.target = cluster.addresses[name]
+            point_to(cluster, name, proxy, tensor_proxies.get(name))
         client = await stack.enter_async_context(aio.connect(cluster.address))
         progress(0.0, "deploying")
         await client.load(data, NAME)
@@ -139,14 +153,15 @@ async def run(soak: Soak, directory: Path | None = None, progress: Progress = no
             for caller in range(soak.callers)
         ]
         stack.push_async_callback(_cancel, callers)
-        faults = Faults(cluster, proxies, stack, soak.seed)
+        faults = Faults(cluster, proxies, tensor_proxies, stack, soak.seed)
         memory = Memory(cluster)
         await _storm(soak, faults, memory, endings, progress)
         progress(1.0, "waiting for answers to everybody")
         recovery_seconds = await _recovery(soak, endings)
         await _cancel(callers)
         left = await held(cluster.directory, list(proxies), soak.freeing_seconds)
-        return SoakResult(faults.counts, endings, recovery_seconds, memory.growth(), left)
+        socket_bytes = sum(proxy.passed_bytes for proxy in tensor_proxies.values())
+        return SoakResult(faults.counts, endings, recovery_seconds, memory.growth(), left, socket_bytes)
 
 
 async def _storm(soak: Soak, faults: Faults, memory: Memory, endings: Endings, progress: Progress) -> None:

@@ -56,7 +56,10 @@ class Results:
 
 
 def summary(results: Results) -> dict[str, Any]:
-    """The headline figures, ``None`` where they were not measured, and all medians."""
+    """The headline figures, ``None`` where they were not measured, and all medians.
+
+    Those without a way in their names are of the way that tensors take by default.
+    """
     links = {
         link: [
             {
@@ -79,6 +82,9 @@ def summary(results: Results) -> dict[str, Any]:
         "loopback_ratio": _least(results, [LOOPBACK], "stream", BULK_BYTES),
         "shared_memory_ratio": _least(results, [LOOPBACK], "shared_memory", BULK_BYTES),
         "round_trip_seconds_64k": results.seconds(LOOPBACK, "stream", SMALL_BYTES),
+        "grpc_shaped_ratio": _least(results, shaped, "grpc", THROUGHPUT_BYTES),
+        "grpc_loopback_ratio": _least(results, [LOOPBACK], "grpc", BULK_BYTES),
+        "grpc_round_trip_seconds_64k": results.seconds(LOOPBACK, "grpc", SMALL_BYTES),
         "compression_worst_ratio": min(gains, default=None),
         "compression_best_ratio": max(gains, default=None),
         "not_shaped": results.not_shaped,

@@ -70,7 +70,7 @@ def run(quick: bool = False, progress: Progress = no_progress) -> Results:
 
 
 def measure_loopback(sizes: tuple[tuple[int, int], ...]) -> Times:
-    """Seconds of transfers to another process of this machine: over a raw socket, the stream and shared memory.
+    """Seconds of transfers to another process of this machine: over a raw socket and by all our ways.
 
     Args:
         sizes: bytes, and how often each is sent.

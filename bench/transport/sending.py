@@ -43,13 +43,15 @@ class Task:
 
 
 Times = dict[str, dict[int, list[float]]]
-"""``raw``, ``stream`` and ``shared_memory`` → bytes → seconds of each transfer, its reply included."""
+"""``raw``, ``stream`` (a socket), ``grpc`` and ``shared_memory`` → bytes → seconds of each transfer and its reply."""
 
 
 async def measure(task: Task) -> Times:
     """Send every size every way, in turns."""
     raw = RawSocket(task.raw)
-    ways = {"stream": Way.STREAM} | ({"shared_memory": Way.SHARED_MEMORY} if task.shared_memory else {})
+    ways = {"stream": Way.SOCKET, "grpc": Way.GRPC} | (
+        {"shared_memory": Way.SHARED_MEMORY} if task.shared_memory else {}
+    )
     senders = {name: TensorSender(LinkShaper(()), way) for name, way in ways.items()}
     times: Times = {name: {size: [] for size, _ in task.sizes} for name in ("raw", *ways)}
     try:
@@ -77,7 +79,7 @@ async def measure(task: Task) -> Times:
 async def measure_compression(task: Task) -> dict[str, dict[str, Any]]:
     """Send tensors of several kinds as they are and compressed, in turns; as ``bench.transport.compression.Sent``."""
     found = {}
-    sender = TensorSender(LinkShaper(()), Way.STREAM)
+    sender = TensorSender(LinkShaper(()), Way.SOCKET)
     try:
         for kind, array in tensors().items() if task.compression_rounds else ():
             times: dict[bool, list[float]] = {False: [], True: []}

@@ -247,20 +247,60 @@ class CarryWelcome(_message.Message):
 
     RECEIVER_FIELD_NUMBER: _builtins.int
     SHARED_MEMORY_CONTENT_FIELD_NUMBER: _builtins.int
+    SOCKET_FIELD_NUMBER: _builtins.int
     receiver: _builtins.str
     """Identifies the receiver: a sender in the same process recognises it."""
     shared_memory_content: _builtins.str
     """What the probe contained; empty where it could not be read."""
+    @_builtins.property
+    def socket(self) -> Global___TensorSocket:
+        """Where this process takes tensors over a plain socket, where it does."""
+
     def __init__(
         self,
         *,
         receiver: _builtins.str = ...,
         shared_memory_content: _builtins.str = ...,
+        socket: Global___TensorSocket | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["socket", b"socket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receiver", b"receiver", "shared_memory_content", b"shared_memory_content"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receiver", b"receiver", "shared_memory_content", b"shared_memory_content", "socket", b"socket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CarryWelcome: _TypeAlias = CarryWelcome  # noqa: Y015
+
+@_typing.final
+class TensorSocket(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: _builtins.int
+    GRPC_PORT_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    """At the host that was dialled."""
+    grpc_port: _builtins.int
+    """The port that this process is bound to for gRPC: where another one was dialled, something is between that knows
+    nothing of sockets, and tensors stay on the stream. 0: the socket's port holds whatever was dialled.
+    """
+    token: _builtins.bytes
+    """What the sender sends first. It opens one socket, within some seconds."""
+    proof: _builtins.bytes
+    """What the receiver sends back: by this the sender knows whom it has reached."""
+    def __init__(
+        self,
+        *,
+        port: _builtins.int = ...,
+        grpc_port: _builtins.int = ...,
+        token: _builtins.bytes = ...,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_port", b"grpc_port", "port", b"port", "proof", b"proof", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TensorSocket: _TypeAlias = TensorSocket  # noqa: Y015

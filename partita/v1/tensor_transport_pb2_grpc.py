@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class TensorTransportStub(object):
     """Takes in tensors for all services of its process. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns.
+    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
     """
 
     def __init__(self, channel):
@@ -45,12 +45,17 @@ class TensorTransportStub(object):
 
 class TensorTransportServicer(object):
     """Takes in tensors for all services of its process. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns.
+    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
     """
 
     def Carry(self, request_iterator, context):
         """The first message each way is a greeting. Then each tensor gets one answer: taken, or why it was refused; a
         refused tensor changes nothing for the others.
+
+        The welcome may offer a TCP socket. A sender that has opened it sends all its tensors there and keeps this call open,
+        without a further message, as the sign of life of both: when the call ends, so does the socket. What the two carry
+        there are messages of two lengths (32 bits each, little-endian), a header as long as the first and data as long as
+        the second: a CarryHeader and what would be CarryRequest.data one way, a CarryResponse and no data the other way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,7 +79,7 @@ def add_TensorTransportServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class TensorTransport(object):
     """Takes in tensors for all services of its process. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns.
+    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
     """
 
     @staticmethod

@@ -14,18 +14,23 @@ GRPC_VERSION: str
 
 class TensorTransportStub:
     """Takes in tensors for all services of its process. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns.
+    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Carry: _aio.StreamStreamMultiCallable[_tensor_transport_pb2.CarryRequest, _tensor_transport_pb2.CarryResponse]
     """The first message each way is a greeting. Then each tensor gets one answer: taken, or why it was refused; a
     refused tensor changes nothing for the others.
+
+    The welcome may offer a TCP socket. A sender that has opened it sends all its tensors there and keeps this call open,
+    without a further message, as the sign of life of both: when the call ends, so does the socket. What the two carry
+    there are messages of two lengths (32 bits each, little-endian), a header as long as the first and data as long as
+    the second: a CarryHeader and what would be CarryRequest.data one way, a CarryResponse and no data the other way.
     """
 
 class TensorTransportServicer(metaclass=_abc_1.ABCMeta):
     """Takes in tensors for all services of its process. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns.
+    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
     """
 
     @_abc_1.abstractmethod
@@ -36,6 +41,11 @@ class TensorTransportServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_tensor_transport_pb2.CarryResponse]:
         """The first message each way is a greeting. Then each tensor gets one answer: taken, or why it was refused; a
         refused tensor changes nothing for the others.
+
+        The welcome may offer a TCP socket. A sender that has opened it sends all its tensors there and keeps this call open,
+        without a further message, as the sign of life of both: when the call ends, so does the socket. What the two carry
+        there are messages of two lengths (32 bits each, little-endian), a header as long as the first and data as long as
+        the second: a CarryHeader and what would be CarryRequest.data one way, a CarryResponse and no data the other way.
         """
 
 def add_TensorTransportServicer_to_server(servicer: TensorTransportServicer, server: _aio.Server) -> None: ...

@@ -1,6 +1,7 @@
 """A gRPC server's life: bound, healthy, reflecting, and stopped without breaking calls."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from services.transport.shared_memory import remove_leftovers
 if TYPE_CHECKING:
     from services.transport.receiver import TensorReceiver
     from services.transport.sender import TensorSender
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
 """How long calls under way may go on after the server was asked to stop."""
@@ -50,6 +53,8 @@ class Binding:
         stopping: set when the server is asked to stop; streams without an end must then end themselves,
             as calls under way are waited for.
         closing: what is closed after all services.
+        tensor_port: where tensors come in over sockets; see the setting of this name.
+        tensor_advertise_port: the same.
     """
 
     server: grpc.aio.Server
@@ -58,6 +63,8 @@ class Binding:
     local: dict[str, Any] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    tensor_port: int = 0
+    tensor_advertise_port: int = 0
     _senders: dict[tuple[EmulatedLink, ...], "TensorSender"] = field(default_factory=dict)
     _receiver: "TensorReceiver | None" = None
 
@@ -75,10 +82,15 @@ class Binding:
     def receiver(self, limit_bytes: int) -> "TensorReceiver":
         """The one receiver in this process; ``limit_bytes``: the largest tensor that it accepts."""
         from services.transport.receiver import SERVICE, TensorReceiver
+        from services.transport.tensor_port import tensor_port
 
         if self._receiver is None:
             keep_message_memory()
-            self._receiver = TensorReceiver(limit_bytes, self.stopping)
+            port = tensor_port(self.address, self.tensor_port, self.tensor_advertise_port)
+            if port is not None:
+                logger.info("taking tensors at port %d", port.number)
+                self.closing.push_async_callback(port.close)
+            self._receiver = TensorReceiver(limit_bytes, self.stopping, port)
             self._receiver.attach_to(self.server)
             self.names.append(SERVICE)
         return self._receiver
@@ -92,10 +104,18 @@ class Service(Protocol):
 
 
 @asynccontextmanager
-async def serving(listen: str, services: Sequence[Service]) -> AsyncIterator[str]:
+async def serving(
+    listen: str, services: Sequence[Service], tensor_port: int = 0, tensor_advertise_port: int = 0
+) -> AsyncIterator[str]:
     """Serve ``services`` on one port and yield its address; port 0 takes a free one.
 
     At the end the health turns NOT_SERVING, calls under way get ``GRACE_SECONDS``, then all is closed.
+
+    Args:
+        listen: ``host:port``.
+        services: what to serve.
+        tensor_port: where those that take tensors do so; see the setting of this name.
+        tensor_advertise_port: the same.
 
     Raises:
         FailedPreconditionError: the address cannot be bound.
@@ -108,7 +128,13 @@ async def serving(listen: str, services: Sequence[Service]) -> AsyncIterator[str
         raise FailedPreconditionError(
             f"cannot listen on {listen} ({cause}); another process may hold the port, choose one with --listen"
         ) from None
-    binding = Binding(server, f"{listen.rpartition(':')[0]}:{port}")
+    binding = Binding(
+        server,
+        # A Unix socket has no port.
+        listen if listen.startswith("unix") else f"{listen.rpartition(':')[0]}:{port}",
+        tensor_port=tensor_port,
+        tensor_advertise_port=tensor_advertise_port,
+    )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(binding.closing)
         for service in services:

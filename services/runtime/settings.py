@@ -66,6 +66,8 @@ class Settings:
     listen: str = _setting("", "host:port to serve on; port 0 takes a free one (default 127.0.0.1 and the usual port)")
     advertise: str = _setting("", "host:port under which other services reach this process (default: where it listens)")
     public_address: str = _setting("", "host:port under which clients reach this FrontEnd, where it differs")
+    tensor_port: int = _setting(0, "port for tensors, beside gRPC's at the same host (0: a free one, -1: all by gRPC)")
+    tensor_advertise_port: int = _setting(0, "port under which others reach that one, where it differs (0: the same)")
     data_directory: Path = _setting(Path("partita-data"), "where services keep state and servers their components")  # noqa: RUF009 - immutable
     registry: str = _setting("", "address of the Registry (default: this process, or 127.0.0.1 and its port)")
     model_pool: str = _setting("", "address of the ModelPool")

@@ -1,23 +1,25 @@
-"""The tensors of one stream at the receiving end: built in place, handed over and answered."""
+"""The tensors of one sender at the receiving end: built in place, handed over and answered."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from core.buffers import BufferPool, as_tensor
+from core.buffers import BufferPool, Bytes, as_tensor
 from core.deployment import RequestKey
 from core.errors import InternalError, InvalidArgumentError, PartitaError, ServerUnavailableError
 from core.tensors import Array, TensorSpec
 from inferencer.compression import decompress
 from partita.v1 import tensor_transport_pb2
 from services.runtime.streams import ChunkSequence, to_spec
-from services.transport.frames import Frame
-from services.transport.shared_memory import MappedSegments, SegmentError, read_probe
+from services.transport.shared_memory import MappedSegments, SegmentError
 
 logger = logging.getLogger(__name__)
+
+MESSAGE_LIMIT = 2**14
+"""Most characters of an error that a sender is told."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Sink:
 
 @dataclass(frozen=True)
 class Intake:
-    """What all streams of a receiver share.
+    """What all senders to a receiver share.
 
     Attributes:
         identity: of the receiver.
@@ -61,89 +63,95 @@ class _Arriving(ChunkSequence):
         self.key = key
         self.spec = spec
         self.memory = intake.buffers.take(spec.byte_count)
-        self._item_bytes = np.dtype(spec.dtype).itemsize
+        self._compressed: Bytes | None = None
 
-    def put(self, offset: int, data: memoryview, decompressed_bytes: int) -> None:
-        """Take the next chunk; raises as ``ChunkSequence.advance`` and, where it is compressed, ``decompress`` do."""
-        byte_count = decompressed_bytes or data.nbytes
-        self.advance(offset, byte_count)
-        place = self.memory[offset : offset + byte_count]
-        if decompressed_bytes:
-            decompress(data, place, self._item_bytes)
-        else:
-            place[:] = np.frombuffer(data, np.uint8)
+    def place(self, offset: int, byte_count: int, decompressed_bytes: int) -> Bytes:
+        """Where the next chunk's bytes are to go; raises as ``ChunkSequence.advance`` does."""
+        self.advance(offset, decompressed_bytes or byte_count)
+        self._compressed = np.empty(byte_count, np.uint8) if decompressed_bytes else None
+        return self.memory[offset : self.received] if self._compressed is None else self._compressed
+
+    def placed(self, offset: int) -> None:
+        """Note that they are there; raises as ``decompress`` does where they are compressed."""
+        if self._compressed is not None:
+            place = self.memory[offset : self.received]
+            decompress(self._compressed.data, place, np.dtype(self.spec.dtype).itemsize)
+            self._compressed = None
 
 
 class Arrivals:
-    """One stream's tensors, from their announcement to their answer."""
+    """One sender's tensors, from their announcement to their answer.
 
-    def __init__(self, intake: Intake) -> None:
+    Args:
+        intake: what it shares with others.
+        answer: tells the sender something.
+    """
+
+    def __init__(self, intake: Intake, answer: Callable[[tensor_transport_pb2.CarryResponse], None]) -> None:
         self._intake = intake
+        self._answer = answer
         self._segments = MappedSegments()
         self._arriving: dict[int, _Arriving] = {}
         self._delivering: dict[int, asyncio.Task[None]] = {}
-        self._answers: asyncio.Queue[tensor_transport_pb2.CarryResponse | None] = asyncio.Queue()
         self._emptied = asyncio.Event()
 
-    async def read(self, requests: AsyncIterator[Frame]) -> None:
-        """Take in what comes until the sender ends the stream."""
+    def begin(self, header: tensor_transport_pb2.CarryHeader, byte_count: int) -> Bytes | None:
+        """Take in a message up to its data.
+
+        Returns:
+            Where its ``byte_count`` bytes of data, none perhaps, are to go before ``finish``; ``None`` where nobody
+            wants them, as of a tensor that was refused.
+        """
+        number = header.tensor
+        if header.cancelled:
+            self._forget(number)
+            return None
         try:
-            async for frame in requests:
-                if frame.header.HasField("greeting"):
-                    self._welcome(frame.header.greeting)
-                elif frame.header.cancelled:
-                    self._forget(frame.header.tensor)
-                else:
-                    self._take(frame)
-        finally:
-            self._answers.put_nowait(None)
+            if header.HasField("announcement"):
+                self._open(number, header.announcement)
+            arriving = self._arriving.get(number)
+            if arriving is not None:
+                return arriving.place(header.offset, byte_count, header.decompressed_bytes)
+        except SegmentError as error:
+            answer = tensor_transport_pb2.CarryResponse(tensor=number, segment_refused=True, message=str(error))
+            self._answer(answer)
+        except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped, nor end the connection
+            self._refuse(number, error)
+        return None
 
-    async def answers(self) -> AsyncIterator[tensor_transport_pb2.CarryResponse]:
-        """What to tell the sender."""
-        while (answer := await self._answers.get()) is not None:
-            yield answer
+    def finish(self, header: tensor_transport_pb2.CarryHeader) -> None:
+        """Take in a message's data, which are where ``begin`` said."""
+        number = header.tensor
+        arriving = self._arriving.get(number)
+        if arriving is None:
+            return
+        try:
+            arriving.placed(header.offset)
+            if arriving.complete:
+                del self._arriving[number]
+                array = as_tensor(arriving.memory, arriving.spec)
+                self._deliver(number, arriving.sink, arriving.key, arriving.spec.name, array)
+                self._emptied.set()
+        except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped, nor end the connection
+            self._refuse(number, error)
 
-    async def stop_in_order(self) -> None:
-        """End the stream when the process is to stop and all tensors begun have been handed over."""
-        await self._intake.stopping.wait()
+    async def wait_until_empty(self) -> None:
+        """Wait until all tensors begun have been handed over."""
         while self._arriving or self._delivering:
             self._emptied.clear()
             await self._emptied.wait()
-        self._answers.put_nowait(None)
 
-    async def close(self) -> None:
+    def forget_all(self) -> None:
         """Forget all that has not been handed over."""
         self._arriving.clear()
-        tasks = list(self._delivering.values())
-        for task in tasks:
+        for task in self._delivering.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._emptied.set()
 
-    def _welcome(self, greeting: tensor_transport_pb2.CarryGreeting) -> None:
-        welcome = tensor_transport_pb2.CarryWelcome(
-            receiver=self._intake.identity, shared_memory_content=read_probe(greeting.shared_memory_probe)
-        )
-        self._answers.put_nowait(tensor_transport_pb2.CarryResponse(welcome=welcome))
-
-    def _take(self, frame: Frame) -> None:
-        number = frame.header.tensor
-        try:
-            if frame.header.HasField("announcement"):
-                self._open(number, frame.header.announcement)
-            arriving = self._arriving.get(number)
-            # The rest of a tensor that was refused may still be on the way.
-            if arriving is not None:
-                arriving.put(frame.header.offset, frame.data, frame.header.decompressed_bytes)
-                if arriving.complete:
-                    del self._arriving[number]
-                    array = as_tensor(arriving.memory, arriving.spec)
-                    self._deliver(number, arriving.sink, arriving.key, arriving.spec.name, array)
-                    self._emptied.set()
-        except SegmentError as error:
-            answer = tensor_transport_pb2.CarryResponse(tensor=number, segment_refused=True, message=str(error))
-            self._answers.put_nowait(answer)
-        except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped, nor end the stream
-            self._refuse(number, error)
+    async def close(self) -> None:
+        """Forget all that has not been handed over; when this returns, nobody is at it any more."""
+        self.forget_all()
+        await asyncio.gather(*self._delivering.values(), return_exceptions=True)
 
     def _open(self, number: int, announcement: tensor_transport_pb2.TensorAnnouncement) -> None:
         """Check a tensor before any memory is taken for it."""
@@ -166,7 +174,7 @@ class Arrivals:
     def _deliver(self, number: int, sink: Sink, key: RequestKey, name: str, array: Array) -> None:
         taken = sink.receive(key, name, array)
         if taken is None:
-            self._answers.put_nowait(tensor_transport_pb2.CarryResponse(tensor=number))
+            self._answer(tensor_transport_pb2.CarryResponse(tensor=number))
         else:
             self._delivering[number] = asyncio.create_task(self._hand_over(number, taken))
 
@@ -176,7 +184,7 @@ class Arrivals:
         except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
             self._refuse(number, error)
         else:
-            self._answers.put_nowait(tensor_transport_pb2.CarryResponse(tensor=number))
+            self._answer(tensor_transport_pb2.CarryResponse(tensor=number))
         finally:
             del self._delivering[number]
             self._emptied.set()
@@ -194,6 +202,5 @@ class Arrivals:
         if not isinstance(error, PartitaError):
             logger.error("taking a tensor failed unexpectedly", exc_info=error)
             error = InternalError(f"taking a tensor failed ({type(error).__name__}: {error}); see the server's log")
-        self._answers.put_nowait(
-            tensor_transport_pb2.CarryResponse(tensor=number, error=type(error).__name__, message=str(error))
-        )
+        message = str(error)[:MESSAGE_LIMIT]
+        self._answer(tensor_transport_pb2.CarryResponse(tensor=number, error=type(error).__name__, message=message))

@@ -1,21 +1,23 @@
-"""The sending end of a stream: tensors take turns, chunk by chunk, until each is answered."""
+"""The sending end: tensors take turns, chunk by chunk, until each is answered."""
 
 import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import grpc
 
-from core.errors import ERROR_TYPES, InternalError, PartitaError, ServerUnavailableError
+from core.errors import ERROR_TYPES, InternalError, PartitaError, ServerUnavailableError, TooLargeError
 from inferencer.compression import BLOCK_BYTES, compress
 from partita.v1 import tensor_transport_pb2
 from services.runtime.channels import TRANSPORT_OPTIONS
 from services.runtime.errors import typed_errors
 from services.runtime.shaping import LinkShaper
 from services.transport.frames import Frame, to_bytes
+from services.transport.message_socket import HEADER_LIMIT_BYTES, NO_DATA
+from services.transport.wires import Call, CallWire, NoSocketError, SocketWire, Wire, open_socket
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +27,8 @@ LEAST_CHUNK_BYTES, MOST_CHUNK_BYTES = 2**18, 2**20
 _STEP_BYTES = 2**12
 """Chunks are whole pages, and so whole values."""
 
-NO_DATA = memoryview(b"")
+ANNOUNCEMENT_LIMIT_BYTES = HEADER_LIMIT_BYTES // 2
+"""Longest announcement of a tensor: names, shape and segments."""
 
 METHOD = "/partita.v1.TensorTransport/Carry"
 
@@ -52,7 +55,7 @@ class _Outgoing:
         self.number = number
         self._announcement: tensor_transport_pb2.TensorAnnouncement | None = announcement
         self._data = data
-        self._compressed_items = compressed_items
+        self.compressed_items = compressed_items
         self._chunk_bytes = min(BLOCK_BYTES, chunk_bytes(data.nbytes)) if compressed_items else chunk_bytes(data.nbytes)
         self._offset = 0
 
@@ -66,7 +69,7 @@ class _Outgoing:
         """Whether nothing is left to send."""
         return self.begun and self._offset >= self._data.nbytes
 
-    async def next_frame(self) -> Frame:
+    def next_frame(self) -> Frame:
         """What comes next: the announcement with the first chunk, then chunk after chunk."""
         header = tensor_transport_pb2.CarryHeader(
             tensor=self.number, offset=self._offset, announcement=self._announcement
@@ -74,25 +77,33 @@ class _Outgoing:
         self._announcement = None
         data = self._data[self._offset : self._offset + self._chunk_bytes]
         self._offset += data.nbytes
-        if self._compressed_items and data.nbytes:
-            smaller = await asyncio.to_thread(compress, data, self._compressed_items)
-            if smaller is not None:
-                header.decompressed_bytes, data = data.nbytes, memoryview(smaller)
         return Frame(header, data)
+
+    async def compressed(self, frame: Frame) -> Frame:
+        """The frame as it is to go."""
+        if not self.compressed_items or not frame.data.nbytes:
+            return frame
+        smaller = await asyncio.to_thread(compress, frame.data, self.compressed_items)
+        if smaller is None:
+            return frame
+        frame.header.decompressed_bytes = frame.data.nbytes
+        return Frame(frame.header, memoryview(smaller))
 
 
 class Connection:
-    """One open stream to a receiver. It is opened at once, and useless once ``broken`` is set.
+    """The way to a receiver. It is opened at once, and useless once ``broken`` is set.
 
     Args:
         peer: who is at the other end, in words.
         server: its server, for emulated links.
         address: its ``host:port``.
         greeting: the first message.
-        let_go: called when the stream has broken.
+        by_socket: whether a receiver with this welcome is to be reached by a socket, where that is possible.
+        let_go: called when the connection has broken.
 
     Attributes:
-        welcome: the answer to the greeting, when it has come.
+        welcome: the answer to the greeting, when it has come and what carries tensors is open.
+        wire: what carries them, from then on.
         broken: why nothing can be sent any more.
     """
 
@@ -103,6 +114,7 @@ class Connection:
         address: str,
         shaper: LinkShaper,
         greeting: tensor_transport_pb2.CarryGreeting,
+        by_socket: Callable[[tensor_transport_pb2.CarryWelcome], bool],
         let_go: Callable[[], None],
     ) -> None:
         self._peer = peer
@@ -110,13 +122,17 @@ class Connection:
         self._address = address
         self._shaper = shaper
         self._greeting = greeting
+        self._by_socket = by_socket
         self._let_go = let_go
         self._numbers = itertools.count(1)
         self._control: deque[Frame] = deque()
         self._outgoing: deque[_Outgoing] = deque()
         self._waiting = asyncio.Event()
+        self._resting = False
+        self._unsent: Awaitable[None] | None = None
         self._answers: dict[int, asyncio.Future[None]] = {}
         self.welcome: asyncio.Future[tensor_transport_pb2.CarryWelcome] = asyncio.get_running_loop().create_future()
+        self.wire: Wire | None = None
         self.broken: PartitaError | None = None
         self._task = asyncio.create_task(self._run())
 
@@ -138,14 +154,20 @@ class Connection:
         Raises:
             PartitaError: as which the receiver refused it.
             SegmentRefusedError: the receiver could not map the segment announced.
-            ServerUnavailableError: the stream broke.
+            ServerUnavailableError: the connection broke.
+            TooLargeError: the announcement is longer than any receiver takes.
         """
         if self.broken is not None:
             raise self.broken
+        if announcement.ByteSize() > ANNOUNCEMENT_LIMIT_BYTES:
+            raise TooLargeError(
+                f"what announces a tensor has {announcement.ByteSize()} bytes, at most {ANNOUNCEMENT_LIMIT_BYTES} are "
+                "sent; give it a shorter name"
+            )
         outgoing = _Outgoing(next(self._numbers), announcement, data, compressed_items)
         answer = self._answers[outgoing.number] = asyncio.get_running_loop().create_future()
         self._outgoing.append(outgoing)
-        self._waiting.set()
+        self._write_or_wake()
         try:
             await answer
         finally:
@@ -157,10 +179,10 @@ class Connection:
             if outgoing.begun and answer.cancelled():
                 header = tensor_transport_pb2.CarryHeader(tensor=outgoing.number, cancelled=True)
                 self._control.append(Frame(header, NO_DATA))
-                self._waiting.set()
+                self._write_or_wake()
 
     async def close(self) -> None:
-        """End the stream; what is under way fails."""
+        """End the connection; what is under way fails."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -178,57 +200,82 @@ class Connection:
             error = ServerUnavailableError(f"{self._peer} ended the connection; check that it runs and try again")
         except ServerUnavailableError as failed:
             error = failed
-        except PartitaError as failed:
+        except (PartitaError, OSError) as failed:
             error = ServerUnavailableError(f"the connection to {self._peer} broke ({failed}); try again")
         finally:
             self._break(error)
 
-    async def _carry(self, call: "grpc.aio.StreamStreamCall[Frame, tensor_transport_pb2.CarryResponse]") -> None:
+    async def _carry(self, call: Call) -> None:
         await call.write(Frame(tensor_transport_pb2.CarryHeader(greeting=self._greeting), NO_DATA))
-        writing: asyncio.Task[None] | None = None
+        answer = await call.read()
+        if not isinstance(answer, tensor_transport_pb2.CarryResponse):
+            return
+        wire = self.wire = await self._open(call, answer.welcome)
+        writing = asyncio.create_task(self._write(wire))
         try:
-            async for response in call:
-                if writing is None:
-                    self.welcome.set_result(response.welcome)
-                    writing = asyncio.create_task(self._write(call))
-                else:
-                    self._take(response)
+            self.welcome.set_result(answer.welcome)
+            await wire.read(self._take)
         finally:
-            if writing is not None:
-                writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
-            call.cancel()
+            self._resting = False
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            wire.close()
 
-    async def _write(self, call: "grpc.aio.StreamStreamCall[Frame, tensor_transport_pb2.CarryResponse]") -> None:
+    async def _open(self, call: Call, welcome: tensor_transport_pb2.CarryWelcome) -> Wire:
+        if self._by_socket(welcome):
+            try:
+                return SocketWire(await open_socket(self._address, welcome.socket), call)
+            except NoSocketError as error:
+                logger.info("tensors to %s go by gRPC, which takes more time: %s", self._peer, error)
+        return CallWire(call)
+
+    def _write_or_wake(self) -> None:
+        """Have what waits written, and begin here and now where nothing is in its way."""
+        wire = self.wire if self._resting and not self._shaper.shapes(self._server) else None
+        if wire is not None and wire.at_once and (self._control or not self._outgoing[0].compressed_items):
+            self._unsent = wire.write(self._control.popleft() if self._control else self._next()[1])
+            if self._unsent is None and not self._outgoing:
+                return
+        self._resting = False
+        self._waiting.set()
+
+    async def _write(self, wire: Wire) -> None:
         try:
             while True:
-                await self._waiting.wait()
-                sent = self._shaper.transfer(self._server)
-                async for frame in self._frames():
-                    await sent(frame.data.nbytes)
-                    await call.write(frame)
-                self._waiting.clear()
+                self._resting = not (self._control or self._outgoing)
+                if self._resting:
+                    self._waiting.clear()
+                    await self._waiting.wait()
+                if self._unsent is not None:
+                    await self._unsent
+                    self._unsent = None
+                await self._write_all(wire)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The call has ended: its reader says why.
             return
         except Exception:
             logger.exception("sending tensors to %s failed", self._peer)
-            call.cancel()
+            wire.close()
 
-    async def _frames(self) -> AsyncIterator[Frame]:
-        """What is to be sent: one chunk of each tensor in turn, until nothing is left."""
+    async def _write_all(self, wire: Wire) -> None:
+        """Send one chunk of each tensor in turn, until nothing is left."""
+        sent = self._shaper.transfer(self._server)
         while self._control or self._outgoing:
             if self._control:
-                yield self._control.popleft()
-                continue
-            outgoing = self._outgoing[0]
-            frame = await outgoing.next_frame()
-            with suppress(ValueError):
-                # It may have been cancelled meanwhile.
-                self._outgoing.remove(outgoing)
-                if not outgoing.finished:
-                    self._outgoing.append(outgoing)
-            yield frame
+                frame = self._control.popleft()
+            else:
+                outgoing, frame = self._next()
+                frame = await outgoing.compressed(frame)
+            await sent(frame.data.nbytes)
+            # Others are to have their turn, however fast the receiver is.
+            await (wire.write(frame) or asyncio.sleep(0))
+
+    def _next(self) -> tuple[_Outgoing, Frame]:
+        outgoing = self._outgoing.popleft()
+        frame = outgoing.next_frame()
+        if not outgoing.finished:
+            self._outgoing.append(outgoing)
+        return outgoing, frame
 
     def _take(self, response: tensor_transport_pb2.CarryResponse) -> None:
         answer = self._answers.get(response.tensor)

@@ -1,9 +1,10 @@
-"""The receiving end: takes in tensors for the services of this process, on one stream from each sender."""
+"""The receiving end: takes in tensors for the services of this process, from each sender on one connection."""
 
 import asyncio
 import uuid
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack
 
 import grpc
 
@@ -14,8 +15,10 @@ from core.tensors import Array
 from partita.v1 import tensor_transport_pb2
 from services.runtime.handlers import Context
 from services.runtime.streams import spec_of
-from services.transport.arrivals import Arrivals, Intake, Sink
+from services.transport.arrivals import Intake, Sink
 from services.transport.frames import Frame, from_bytes
+from services.transport.incoming import Incoming
+from services.transport.tensor_port import TensorPort
 
 SERVICE = tensor_transport_pb2.DESCRIPTOR.services_by_name["TensorTransport"].full_name
 
@@ -26,16 +29,18 @@ class TensorReceiver:
     Args:
         limit_bytes: largest tensor that is accepted.
         stopping: set when no new tensors are taken any more.
+        port: where senders may open sockets, if anywhere.
 
     Attributes:
         identity: tells senders in this process that they need no stream.
         sinks: who takes tensors.
     """
 
-    def __init__(self, limit_bytes: int, stopping: asyncio.Event) -> None:
+    def __init__(self, limit_bytes: int, stopping: asyncio.Event, port: TensorPort | None = None) -> None:
         self.identity = uuid.uuid4().hex
         self.sinks: dict[tensor_transport_pb2.Destination.ValueType, Sink] = {}
         self._stopping = stopping
+        self._port = port
         self._intake = Intake(self.identity, self._sink, BufferPool(), limit_bytes, stopping)
         _receivers[self.identity] = self
 
@@ -55,17 +60,20 @@ class TensorReceiver:
     async def carry(
         self, requests: AsyncIterator[Frame], context: Context
     ) -> AsyncGenerator[tensor_transport_pb2.CarryResponse]:
-        """Serve one stream."""
-        arrivals = Arrivals(self._intake)
-        tasks = [asyncio.create_task(arrivals.read(requests)), asyncio.create_task(arrivals.stop_in_order())]
-        try:
-            async for answer in arrivals.answers():
-                yield answer
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await arrivals.close()
+        """Serve one sender."""
+        with ExitStack() as stack:
+            incoming = Incoming(self._intake)
+            if self._port is not None:
+                incoming.offer = stack.enter_context(self._port.offer(incoming.attach))
+            tasks = [asyncio.create_task(incoming.read(requests)), asyncio.create_task(incoming.stop_in_order())]
+            try:
+                async for answer in incoming.answers():
+                    yield answer
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await incoming.close()
 
     async def take(
         self, destination: tensor_transport_pb2.Destination.ValueType, key: RequestKey, name: str, array: Array

@@ -1,4 +1,4 @@
-"""Sends tensors to the other servers, by the nearest way: the array itself, shared memory, or chunks on a stream."""
+"""Sends tensors to the other servers, by the nearest way: the array itself, shared memory, or chunk after chunk."""
 
 import asyncio
 import enum
@@ -15,7 +15,7 @@ from services.runtime.shaping import LinkShaper
 from services.runtime.streams import from_spec, raw_bytes, spec_of
 from services.transport.budget import ByteBudget
 from services.transport.connection import Connection, SegmentRefusedError, chunk_bytes
-from services.transport.receiver import receiver_in_this_process
+from services.transport.receiver import TensorReceiver, receiver_in_this_process
 from services.transport.shared_memory import LEAST_BYTES, Segment, SegmentPool, make_probe
 
 TRANSFER_TIMEOUT_SECONDS = 600.0
@@ -31,26 +31,37 @@ WINDOW_BYTES = 64 * 2**20
 class Way(enum.IntEnum):
     """How a tensor gets there, from the farthest to the nearest."""
 
-    STREAM = 0
-    SHARED_MEMORY = 1
-    SAME_PROCESS = 2
+    GRPC = 0
+    SOCKET = 1
+    SHARED_MEMORY = 2
+    SAME_PROCESS = 3
 
 
 class _Peer:
-    """One receiver, as long as its stream holds."""
+    """One receiver, as long as the connection to it holds."""
 
-    def __init__(self, server: str, address: str, shaper: LinkShaper, let_go: Callable[[], object]) -> None:
+    def __init__(
+        self, server: str, address: str, shaper: LinkShaper, nearest: Way, let_go: Callable[[], object]
+    ) -> None:
         probe = make_probe()
         greeting = tensor_transport_pb2.CarryGreeting(shared_memory_probe=probe.name if probe else "")
         self._content = bytes(probe.memory).decode() if probe else ""
         self.budget = ByteBudget(WINDOW_BYTES)
         self.segments = SegmentPool()
         name = f"server {server!r} ({address})"
-        self.connection = Connection(name, server, address, shaper, greeting, self._broken)
+        self._nearest = nearest
+        self.connection = Connection(name, server, address, shaper, greeting, self._by_socket, self._broken)
         self._let_go = let_go
         if probe is not None:
             self.connection.welcome.add_done_callback(lambda _: probe.unname())
         self.connection.welcome.add_done_callback(self._welcomed)
+
+    def receiver(self, welcome: tensor_transport_pb2.CarryWelcome) -> TensorReceiver | None:
+        """The receiver itself, where it is in this process and that counts."""
+        return receiver_in_this_process(welcome.receiver) if self._nearest >= Way.SAME_PROCESS else None
+
+    def _by_socket(self, welcome: tensor_transport_pb2.CarryWelcome) -> bool:
+        return self._nearest >= Way.SOCKET and self.receiver(welcome) is None
 
     def _welcomed(self, welcome: "asyncio.Future[tensor_transport_pb2.CarryWelcome]") -> None:
         shared = not welcome.cancelled() and welcome.exception() is None
@@ -63,14 +74,14 @@ class _Peer:
         self._let_go()
 
     async def close(self) -> None:
-        """End the stream."""
+        """End the connection."""
         await self.connection.close()
         # Its task may have been cancelled before it began.
         self.segments.close()
 
 
 class TensorSender:
-    """The outlet of this process's services: keeps one stream to every receiver. An asynchronous context manager.
+    """The outlet of this process's services: keeps one connection to every receiver. An asynchronous context manager.
 
     Args:
         shaper: emulated links.
@@ -91,7 +102,7 @@ class TensorSender:
         await self.close()
 
     async def close(self) -> None:
-        """End all streams; what is under way fails."""
+        """End all connections; what is under way fails."""
         peers, self._peers = self._peers, {}
         await asyncio.gather(*(peer.close() for peer in peers.values()))
 
@@ -151,8 +162,7 @@ class TensorSender:
                 peer = self._peer(server, address)
                 # Others may be waiting for it too.
                 welcome = await asyncio.shield(peer.connection.welcome)
-                nearest = Way.STREAM if compress else self._nearest
-                receiver = receiver_in_this_process(welcome.receiver) if nearest >= Way.SAME_PROCESS else None
+                receiver = None if compress else peer.receiver(welcome)
                 if receiver is not None:
                     async with self._shaper.round_trip(server):
                         await self._pace(server, array.nbytes)
@@ -185,7 +195,7 @@ class TensorSender:
     def _peer(self, server: str, address: str) -> _Peer:
         key = (server, address)
         if key not in self._peers:
-            self._peers[key] = _Peer(server, address, self._shaper, lambda: self._peers.pop(key, None))
+            self._peers[key] = _Peer(server, address, self._shaper, self._nearest, lambda: self._peers.pop(key, None))
         return self._peers[key]
 
     async def _carry(

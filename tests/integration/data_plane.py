@@ -88,7 +88,7 @@ async def data_plane(
     retry_seconds: float = 0.5,
     request_limit: int = 8,
     queue_limit: int = 8,
-    nearest: Way = Way.STREAM,
+    nearest: Way = Way.SOCKET,
 ) -> AsyncIterator[DataPlane]:
     """``model`` spread over ``servers`` in equal runs of layers; the first server has the FrontEnd."""
     data = admit(model.SerializeToString(), {}).data

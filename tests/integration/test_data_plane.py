@@ -192,7 +192,7 @@ async def test_cancelling_a_transfer_leaves_no_trace(tmp_path: Path) -> None:
         spec = component.inputs[0]
         array = np.zeros(spec.shape, spec.dtype)
         address = plane.version.addresses["edge"]
-        async with TensorSender(LinkShaper(()), Way.STREAM) as sender:
+        async with TensorSender(LinkShaper(()), Way.SOCKET) as sender:
             # Nobody has begun this request: its tensor waits for it.
             sending = asyncio.create_task(
                 sender.to_inferencer("edge", address, RequestKey("app", 1, "r"), spec.name, array)

@@ -7,16 +7,20 @@ from core.problem import Compression
 
 def test_headline_figures_are_the_least_of_what_they_speak_of() -> None:
     def link(raw: float, stream: float) -> Times:
-        return {"raw": {10**6: [raw, raw, 9.0]}, "stream": {10**6: [stream, stream, 9.0]}}
+        slower = {10**6: [2 * stream, 2 * stream, 9.0]}
+        return {"raw": {10**6: [raw, raw, 9.0]}, "stream": {10**6: [stream, stream, 9.0]}, "grpc": slower}
 
     loopback: Times = {
         "raw": {2**16: [0.1], 4_700_000: [1.0], 20_000_000: [4.0]},
         "stream": {2**16: [0.4], 4_700_000: [2.0], 20_000_000: [10.0]},
+        "grpc": {2**16: [0.8], 4_700_000: [5.0], 20_000_000: [10.0]},
         "shared_memory": {2**16: [0.4], 4_700_000: [0.5], 20_000_000: [1.0]},
     }
     found = summary(Results({LOOPBACK: loopback, "5 MB/s": link(1.0, 1.25), "20 MB/s": link(1.0, 1.0)}, ""))
     assert (found["shaped_ratio"], found["loopback_ratio"], found["shared_memory_ratio"]) == (0.8, 0.4, 2.0)
     assert found["round_trip_seconds_64k"] == 0.4
+    assert (found["grpc_shaped_ratio"], found["grpc_loopback_ratio"]) == (0.4, 0.2)
+    assert found["grpc_round_trip_seconds_64k"] == 0.8
 
 
 def test_compressing_counts_where_the_planner_chooses_it() -> None:
@@ -24,6 +28,7 @@ def test_compressing_counts_where_the_planner_chooses_it() -> None:
         "raw": {2**16: [0.02], 10**6: [0.2], 4_700_000: [0.94]},
         "stream": {2**16: [0.02], 10**6: [0.2], 4_700_000: [0.94]},
     }
+    times["grpc"] = times["stream"]
     small, hard = Compression(0.5, 0.004, 0.001), Compression(0.97, 0.004, 0.001)
     sent = {
         "small": Sent(1_200_000, small, (0.24,), (0.125,)),
@@ -31,7 +36,7 @@ def test_compressing_counts_where_the_planner_chooses_it() -> None:
         "hoped for": Sent(1_200_000, small, (0.24,), (0.25,)),
     }
     results = Results(
-        {LOOPBACK: {way: {2**16: [1.0]} for way in ("raw", "stream", "shared_memory")}, "5 MB/s": times}, ""
+        {LOOPBACK: {way: {2**16: [1.0]} for way in ("raw", "stream", "grpc", "shared_memory")}, "5 MB/s": times}, ""
     )
     found = summary(Results(results.times, "", {"5 MB/s": sent}))
     assert [one["chosen"] for one in found["compression"]] == [True, False, True]
@@ -42,7 +47,7 @@ def test_compressing_counts_where_the_planner_chooses_it() -> None:
 
 def test_every_way_is_measured_beside_the_raw_socket() -> None:
     results = run(quick=True)
-    assert set(results.times[LOOPBACK]) == {"raw", "stream", "shared_memory"}
+    assert set(results.times[LOOPBACK]) == {"raw", "stream", "grpc", "shared_memory"}
     for times in results.times[LOOPBACK].values():
         assert {size: len(seconds) for size, seconds in times.items()} == {SMALL: 10, MEGABYTE: 5}
         assert min(map(min, times.values())) > 0
