@@ -22,6 +22,8 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 def configure_tracing(server: str, services: tuple[str, ...]) -> None:
     """Send this process's spans where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says, if it says so.
 
+    Which requests are traced is ``services.runtime.trace_sampler``'s choice where ``OTEL_TRACES_SAMPLER`` makes none.
+
     Raises:
         FailedPreconditionError: an endpoint is set, but the SDK is not installed.
     """
@@ -33,6 +35,8 @@ def configure_tracing(server: str, services: tuple[str, ...]) -> None:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from services.runtime.trace_sampler import spaced_traces
     except ImportError as error:
         raise FailedPreconditionError(
             f"traces are to go to {endpoint}, but {error.name} is missing; pip install 'partita[traces]'"
@@ -40,7 +44,7 @@ def configure_tracing(server: str, services: tuple[str, ...]) -> None:
     resource = Resource.create(
         {"service.name": "partita", "service.instance.id": server, "partita.services": list(services)}
     )
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(None if os.environ.get("OTEL_TRACES_SAMPLER") else spaced_traces(), resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
 
