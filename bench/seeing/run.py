@@ -1,13 +1,14 @@
 """Two servers in this process, and requests through both with and without metrics and traces, in turns."""
 
 import asyncio
+import gc
 import os
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from urllib.request import urlopen
 from bench.pipeline.cut import halved
 from bench.prediction.deployed import Running, connected
 from bench.prediction.models import BenchModel, transformer
-from bench.seeing.switch import KINDS, Seen, Switch, shut_down_traces, trace_sink
+from bench.seeing.results import SEND_EVERY_SECONDS, ModelResult, Turn
+from bench.seeing.switch import KINDS, Seen, Switch, send_traces, shut_down_traces, trace_sink
 from core.progress import Progress, no_progress, part
 from services.clients.registry import RegistryClient
 from services.front_end import front_end_service
@@ -33,33 +35,10 @@ from services.runtime.tracing import configure_tracing
 IN_FLIGHT = 4
 """Requests in flight."""
 
+READS = 20
+"""How often reading the metrics is timed."""
+
 SERVERS = ("device", "edge")
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """One model's measurements, taken in turns.
-
-    Attributes:
-        model: its name.
-        seconds: what was seen → processor seconds of a request, of all that takes part, one entry for each round.
-    """
-
-    model: str
-    seconds: Mapping[Seen, Sequence[float]]
-
-    def cost(self, seen: Seen) -> float:
-        """Share of the throughput of a busy processor that seeing so much takes, median over the rounds."""
-        rounds = zip(self.seconds["nothing"], self.seconds[seen], strict=True)
-        return 1 - statistics.median(without / with_it for without, with_it in rounds)
-
-    def figures(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {
-            "request_seconds": {seen: statistics.median(self.seconds[seen]) for seen in KINDS},
-            "metrics_cost": self.cost("metrics"),
-            "metrics_and_traces_cost": self.cost("metrics and traces"),
-        }
 
 
 def standard_models() -> list[BenchModel]:
@@ -70,11 +49,6 @@ def standard_models() -> list[BenchModel]:
 def quick_models() -> list[BenchModel]:
     """A small one, for a try."""
     return [BenchModel("small transformer", partial(transformer, blocks=1), {})]
-
-
-def summary(results: Sequence[ModelResult]) -> dict[str, Any]:
-    """The figures, the first model's as headline."""
-    return {**results[0].figures(), "models": {one.model: one.figures() for one in results}}
 
 
 async def run(
@@ -91,7 +65,9 @@ async def run(
         PartitaError: a model cannot be cut.
     """
     with trace_sink() as endpoint, tempfile.TemporaryDirectory(prefix="partita-") as directory:
-        with patch.dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint):
+        # They are sent when we say so: not in the middle of another turn.
+        never = str(10**9)
+        with patch.dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY=never):
             configure_tracing("bench", ("inferencer", "front_end"))
         metrics = serve_metrics("127.0.0.1:0")
         results = []
@@ -103,7 +79,7 @@ async def run(
                 async with nodes.deployed(division, blobs, SERVERS[0]) as running:
                     with Switch() as switch:
                         turns = _Turns(running, halves.inputs, switch, metrics)
-                        results.append(ModelResult(model.name, await turns.take(model.name, rounds, seconds, step)))
+                        results.append(await turns.take(model.name, rounds, seconds, step))
         shut_down_traces()
     return results
 
@@ -138,27 +114,37 @@ class _Turns:
         self._switch = switch
         self._metrics = metrics
 
-    async def take(self, name: str, rounds: int, seconds: float, progress: Progress) -> dict[Seen, list[float]]:
-        """Processor seconds of a request by what is seen, for each round."""
+    async def take(self, name: str, rounds: int, seconds: float, progress: Progress) -> ModelResult:
+        """A turn of about so many seconds of everything that can be seen, round by round."""
         start = time.perf_counter()
         await self._requests(2 * IN_FLIGHT)
-        count = IN_FLIGHT * max(2, round(seconds * 2 / (time.perf_counter() - start)))
-        found: dict[Seen, list[float]] = {seen: [] for seen in KINDS}
+        count = IN_FLIGHT * max(1, round(seconds * 2 / (time.perf_counter() - start)))
+        found: dict[Seen, list[Turn]] = {seen: [] for seen in KINDS}
+        sending: list[float] = []
+        batch = max(1, round(SEND_EVERY_SECONDS / seconds))
         for index in range(rounds):
             # Each is first as often as last.
             for seen in KINDS if index % 2 else reversed(KINDS):
                 progress(index / rounds, f"{name}: seeing {seen}")
                 self._switch.turn(seen)
-                found[seen].append(await self._timed(seen, count))
-        return found
+                found[seen].append(await self._timed(count))
+            if (index + 1) % batch == 0 or (index + 1 == rounds and not sending):
+                sending.append(await _processor_seconds(send_traces))
+        reading = [await _processor_seconds(self._read) for _ in range(READS)]
+        return ModelResult(name, found, statistics.median(reading), statistics.median(sending))
 
-    async def _timed(self, seen: Seen, count: int) -> float:
-        begun = time.process_time()
+    def _read(self) -> None:
+        with urlopen(f"http://{self._metrics}/metrics") as response:
+            response.read()
+
+    async def _timed(self, count: int) -> Turn:
+        gc.collect()
+        begun, computed, start = time.process_time(), _computing_seconds(), time.perf_counter()
         await self._requests(count)
-        if seen != "nothing":
-            # Once in a few seconds of processor time: more often than Prometheus does unless told otherwise.
-            await asyncio.to_thread(_read, f"http://{self._metrics}/metrics")
-        return (time.process_time() - begun) / count
+        answered = time.perf_counter()
+        spent = time.process_time() - begun
+        other = spent - (_computing_seconds() - computed)
+        return Turn(spent / count, other / count, count / (answered - start))
 
     async def _requests(self, count: int) -> None:
         left = iter(range(count))
@@ -172,6 +158,13 @@ class _Turns:
                 callers.create_task(caller())
 
 
-def _read(address: str) -> None:
-    with urlopen(address) as response:  # noqa: S310 - our own, on loopback
-        response.read()
+def _computing_seconds() -> float:
+    """Processor time so far of the threads that run components (proc(5): the first field of ``schedstat``)."""
+    threads = [thread.native_id for thread in threading.enumerate() if thread.name.startswith("component")]
+    return sum(int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0]) for thread in threads) * 1e-9
+
+
+async def _processor_seconds(work: Callable[[], None]) -> float:
+    begun = time.process_time()
+    await asyncio.to_thread(work)
+    return time.process_time() - begun

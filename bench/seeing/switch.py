@@ -48,6 +48,11 @@ def trace_sink() -> Iterator[str]:
             process.kill()
 
 
+def send_traces() -> None:
+    """Send what has not been sent."""
+    getattr(trace.get_tracer_provider(), "force_flush", lambda: None)()
+
+
 def shut_down_traces() -> None:
     """Send what has not been sent, and record nothing more."""
     getattr(trace.get_tracer_provider(), "shutdown", lambda: None)()

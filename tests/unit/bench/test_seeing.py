@@ -4,7 +4,7 @@ import pytest
 from opentelemetry import trace
 from prometheus_client import REGISTRY
 
-from bench.seeing.run import ModelResult, summary
+from bench.seeing.results import ModelResult, Turn, summary
 from bench.seeing.switch import Switch
 from core.deployment import ComponentRun
 from services.runtime import tracing
@@ -34,11 +34,28 @@ def test_what_is_switched_off_is_not_counted() -> None:
     assert not isinstance(tracing._TRACER, trace.NoOpTracer)
 
 
+def turns(*other_seconds: float) -> list[Turn]:
+    return [Turn(0.1 + one, one, 10.0) for one in other_seconds]
+
+
 def test_the_cost_is_the_share_of_the_throughput() -> None:
-    first = ModelResult("a", {"nothing": [1.0, 2.0], "metrics": [1.25, 2.5], "metrics and traces": [2.0, 4.0]})
-    second = ModelResult("b", {"nothing": [1.0], "metrics": [1.0], "metrics and traces": [1.0]})
-    figures = summary([first, second])
-    assert figures["metrics_cost"] == pytest.approx(0.2)
-    assert figures["metrics_and_traces_cost"] == pytest.approx(0.5)
-    assert figures["models"]["b"]["metrics_cost"] == pytest.approx(0.0)
-    assert figures["request_seconds"] == {"nothing": 1.5, "metrics": 1.875, "metrics and traces": 3.0}
+    taken = {
+        "nothing": turns(0.1, 0.2, 0.1, 0.1),
+        "metrics": turns(0.101, 0.201, 0.101, 0.101),
+        "metrics and traces": turns(0.102, 0.204, 0.102, 0.104),
+    }
+    figures = summary([ModelResult("a", taken, read_seconds=0.015, send_seconds=0.01)])  # type: ignore[arg-type]
+    assert figures["request_seconds"] == pytest.approx(0.2)
+    assert figures["metrics_cost"] == pytest.approx(0.001 / 0.2 + 0.001)
+    assert figures["metrics_cost_low"] == pytest.approx(figures["metrics_cost_high"])
+    assert figures["metrics_and_traces_cost"] == pytest.approx(0.003 / 0.2 + 0.001 + 0.002)
+    assert figures["metrics_and_traces_cost_low"] < figures["metrics_and_traces_cost"]
+    assert figures["metrics_and_traces_cost"] < figures["metrics_and_traces_cost_high"]
+    assert figures["answers_per_second"]["nothing"] == 10.0
+    assert figures["models"]["a"]["rounds"] == 4
+
+
+def test_rounds_that_others_disturb_do_not_count() -> None:
+    taken = {"nothing": turns(*[0.1] * 9, 9.0), "metrics": turns(9.0, *[0.101] * 9)}
+    result = ModelResult("a", taken, read_seconds=0.0, send_seconds=0.0)  # type: ignore[arg-type]
+    assert result.cost("metrics").value == pytest.approx(0.001 / 0.2)
