@@ -289,15 +289,20 @@ class MeasuredLink(Link):
     Attributes:
         measured_at: when it was last measured, in seconds since 1970; 0 where that is not known.
         spread: median deviation of measurements from the median at their size, as a share of it.
+        bare_rtt_seconds: round-trip time of next to nothing between two event loops that have nothing else to do, where
+            ``rtt_seconds`` is that of a tensor from a component to another; 0 where it is not known.
     """
 
     measured_at: float = 0.0
     spread: float = 0.0
+    bare_rtt_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.measured_at < 0 or self.spread < 0:
-            raise InvalidDocumentError(f"link {self.source} → {self.target} has a negative measured_at or spread")
+        if min(self.measured_at, self.spread, self.bare_rtt_seconds) < 0:
+            raise InvalidDocumentError(
+                f"link {self.source} → {self.target} has a negative measured_at, spread or bare_rtt_seconds"
+            )
 
     def differs(self, other: Link, share: float) -> bool:
         """Whether another link's times are more than ``share`` off at any size that either was measured at."""
@@ -306,8 +311,11 @@ class MeasuredLink(Link):
 
     @property
     def link(self) -> Link:
-        """What planning needs of it: the reply, half a round trip, was measured too, but nothing waits for it."""
-        reply = self.rtt_seconds / 2
+        """What planning needs of it: the reply was measured too, but nothing waits for it.
+
+        It takes half a bare round trip, as on its way back no component is involved.
+        """
+        reply = min(self.bare_rtt_seconds or self.rtt_seconds, self.rtt_seconds) / 2
         return Link(
             self.source,
             self.target,

@@ -6,8 +6,8 @@ from itertools import pairwise
 from core.profiles import MeasuredLink
 from profilers.links import estimate_link
 
-TINY_BYTES = 1
-"""A transfer of so few bytes is a round trip."""
+BARE_BYTES, TINY_BYTES = 0, 1
+"""Transfers of so few bytes are round trips: a bare one, and one of a component's tensor."""
 
 PROBE_BYTES = (2**16, 2**18, 2**20, 2**22)
 """Sizes at which a link is measured."""
@@ -42,7 +42,7 @@ class LinkHistory:
 
         What was known of sizes that have become too slow is forgotten.
         """
-        quick = [TINY_BYTES, PROBE_BYTES[0]]
+        quick = [BARE_BYTES, TINY_BYTES, PROBE_BYTES[0]]
         for smaller, byte_count in pairwise(PROBE_BYTES):
             known = self._seconds.get(smaller)
             # A transfer takes at most in proportion to a smaller one, which has the same round trip.
@@ -57,7 +57,7 @@ class LinkHistory:
     @property
     def complete(self) -> bool:
         """Whether there are enough measurements for an estimate that one outlier cannot spoil."""
-        sizes = self._seconds.keys() - {TINY_BYTES}
+        sizes = self._seconds.keys() - {BARE_BYTES, TINY_BYTES}
         return bool(sizes) and TINY_BYTES in self._seconds and min(map(len, self._seconds.values())) >= NEEDED
 
     def estimate(self) -> MeasuredLink:
@@ -70,6 +70,7 @@ class LinkHistory:
             self._source,
             self._target,
             list(self._seconds.get(TINY_BYTES, ())),
-            [(size, one) for size, seconds in self._seconds.items() if size != TINY_BYTES for one in seconds],
+            [(size, one) for size, seconds in self._seconds.items() if size > TINY_BYTES for one in seconds],
             self._measured_at,
+            list(self._seconds.get(BARE_BYTES, ())),
         )

@@ -18,6 +18,7 @@ def estimate_link(
     round_trips: Sequence[float],
     transfers: Sequence[tuple[int, float]],
     measured_at: float = 0.0,
+    bare_round_trips: Sequence[float] = (),
 ) -> MeasuredLink:
     """Estimate a link's times at the sizes that were measured, so that few outliers do not count.
 
@@ -32,6 +33,7 @@ def estimate_link(
         round_trips: seconds of round trips of tiny messages.
         transfers: bytes sent and seconds until the small reply came, at several sizes.
         measured_at: seconds since 1970.
+        bare_round_trips: seconds of round trips without what a component's tensor needs.
 
     Raises:
         InvalidArgumentError: nothing was measured, or a time or size is not positive and finite.
@@ -59,6 +61,7 @@ def estimate_link(
         seconds_by_bytes=tuple(times),
         measured_at=measured_at,
         spread=_spread(transfers),
+        bare_rtt_seconds=statistics.median(bare_round_trips) if bare_round_trips else 0.0,
     )
 
 

@@ -150,6 +150,7 @@ def to_link(message: types_pb2.Link) -> MeasuredLink:
         seconds_by_bytes=tuple((time.byte_count, time.seconds) for time in message.transfer_times) or None,
         measured_at=message.measured_at,
         spread=message.spread,
+        bare_rtt_seconds=message.bare_rtt_seconds,
     )
 
 
@@ -166,6 +167,7 @@ def from_link(link: MeasuredLink) -> types_pb2.Link:
         ],
         measured_at=link.measured_at,
         spread=link.spread,
+        bare_rtt_seconds=link.bare_rtt_seconds,
     )
 
 

@@ -1,7 +1,7 @@
 """Measures one link: tiny round trips, then transfers of growing size, on the very way that tensors take.
 
-That way begins and ends in the threads in which components run, and its processes have been idle for a while: a
-transfer from event loop to event loop, right after the one before it, takes a millisecond less.
+That way begins and ends in the threads in which components run, and caches are full of what these computed: a bare
+round trip from event loop to event loop, right after another, takes a millisecond less. Half of it is the reply.
 """
 
 import asyncio
@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 
+from core.deployment import RequestKey
 from core.tensors import Array
-from profilers.link_history import KEPT, PROBE_BYTES, TINY_BYTES, LinkHistory
+from profilers.link_history import BARE_BYTES, KEPT, PROBE_BYTES, TINY_BYTES, LinkHistory
 from services.transport.sender import TensorSender
 
 ROUND_TRIPS = 9
@@ -30,6 +31,9 @@ BUDGET_SECONDS = 4.5
 PAUSE_SECONDS = 0.01
 """Before each transfer, as long as short components take."""
 
+COMPUTED_BYTES = 2**23
+"""Written before each transfer, as components write their tensors: of what was in the caches little is left then."""
+
 Send = Callable[[int], Awaitable[float]]
 """Sends so many bytes and returns the seconds until the reply came."""
 
@@ -42,21 +46,26 @@ def probe(sender: TensorSender, target: str, address: str) -> Send:
     """
 
     async def send(byte_count: int) -> float:
-        await asyncio.sleep(PAUSE_SECONDS)
-        tensor, start = await asyncio.to_thread(_made, byte_count)
+        tensor: Array = np.empty(0, np.uint8)
+        start = time.perf_counter()
+        if byte_count != BARE_BYTES:
+            await asyncio.sleep(PAUSE_SECONDS)
+            tensor, start = await asyncio.to_thread(_made, byte_count)
         await sender.to_monitor(target, address, tensor)
         return time.perf_counter() - start
 
     return send
 
 
-async def take(*_: object) -> None:
-    """Take a probe as a component is begun when its last tensor has come."""
-    await asyncio.to_thread(lambda: None)
+async def take(_key: RequestKey, _name: str, tensor: Array) -> None:
+    """Take a probe as a component is begun when its last tensor has come; a bare one at once."""
+    if tensor.nbytes:
+        await asyncio.to_thread(lambda: None)
 
 
 def _made(byte_count: int) -> tuple[Array, float]:
     """A tensor, and when it was made."""
+    np.full(COMPUTED_BYTES, 85, np.uint8)
     # Filled: pages that were never written would all be one and the same, and quicker to read than any tensor.
     return np.full(byte_count, 85, np.uint8), time.perf_counter()
 
@@ -75,13 +84,15 @@ async def measurements(send: Send) -> list[tuple[int, float]]:
     """Choose sizes as the link turns out to be, within ``BUDGET_SECONDS``.
 
     Returns:
-        Bytes and seconds: at least one round trip of ``TINY_BYTES`` and one transfer. The first round, in which a
+        Bytes and seconds: at least one round trip of either kind and one transfer. The first round, in which a
         connection has yet to find out what the way bears, is left out where others of the same size were made.
     """
     probing = _Probing(send)
-    while len(probing.found) < ROUND_TRIPS and probing.spent < BUDGET_SECONDS / 4:
+    while len(probing.found) < 2 * ROUND_TRIPS and probing.spent < BUDGET_SECONDS / 4:
         await probing.add(TINY_BYTES)
-    round_trip, tiny = statistics.median(seconds for _, seconds in probing.found), len(probing.found)
+        await probing.add(BARE_BYTES)
+    round_trip = statistics.median(seconds for size, seconds in probing.found if size == TINY_BYTES)
+    tiny = len(probing.found)
     await probing.go_round(round_trip)
     cold, probing.found = probing.found[tiny:], probing.found[:tiny]
     for done in range(MOST_ROUNDS):

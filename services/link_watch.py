@@ -20,7 +20,7 @@ LEAST_REST_SECONDS = 2.0
 RETRY_SECONDS = 5.0
 """Pause after a failed attempt to reach the Registry."""
 
-REPORT_EVERY = 1 + len(PROBE_BYTES)
+REPORT_EVERY = 2 + len(PROBE_BYTES)
 """So many transfers of a link, which are one of each size, make a report."""
 
 

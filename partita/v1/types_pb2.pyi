@@ -243,6 +243,7 @@ class Link(_message.Message):
     TRANSFER_TIMES_FIELD_NUMBER: _builtins.int
     MEASURED_AT_FIELD_NUMBER: _builtins.int
     SPREAD_FIELD_NUMBER: _builtins.int
+    BARE_RTT_SECONDS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     target: _builtins.str
     bytes_per_second: _builtins.float
@@ -252,6 +253,8 @@ class Link(_message.Message):
     """Seconds since 1970."""
     spread: _builtins.float
     """Median deviation of measurements from the median at their size, as a share of it."""
+    bare_rtt_seconds: _builtins.float
+    """Of next to nothing, without what a component's tensor needs; 0 where it is not known."""
     @_builtins.property
     def transfer_times(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransferTime]:
         """By increasing size, one round trip included; times between are interpolated."""
@@ -266,10 +269,11 @@ class Link(_message.Message):
         transfer_times: _abc.Iterable[Global___TransferTime] | None = ...,
         measured_at: _builtins.float = ...,
         spread: _builtins.float = ...,
+        bare_rtt_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_per_second", b"bytes_per_second", "measured_at", b"measured_at", "rtt_seconds", b"rtt_seconds", "source", b"source", "spread", b"spread", "target", b"target", "transfer_times", b"transfer_times"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bare_rtt_seconds", b"bare_rtt_seconds", "bytes_per_second", b"bytes_per_second", "measured_at", b"measured_at", "rtt_seconds", b"rtt_seconds", "source", b"source", "spread", b"spread", "target", b"target", "transfer_times", b"transfer_times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -94,3 +94,11 @@ def test_whatever_was_measured_makes_a_link(transfers, rtt):
     found = estimate_link("a", "b", [rtt], transfers, 5.0)
     assert found.measured_at == 5.0
     assert [size for size, _ in found.knots[1:]] == sorted({size for size, _ in transfers})
+
+
+@pytest.mark.parametrize(("bare", "reply"), [([], 0.005), ([0.006, 0.004, 0.1], 0.003), ([0.02], 0.005)])
+def test_the_reply_takes_half_a_bare_round_trip(bare, reply):
+    found = estimate_link("a", "b", [0.01], [(1000, 0.02)], bare_round_trips=bare)
+    assert found.link.reply_seconds == reply
+    assert found.link.delay_seconds == 0.01 - reply
+    assert found.seconds(1000) == 0.02
