@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.seeing.switch import KINDS, Seen
+from bench.seeing.switch import Seen
+from services.runtime.trace_sampler import TRACES_PER_SECOND
 
 Numbers = NDArray[np.float64]
 
@@ -19,24 +20,22 @@ SEND_EVERY_SECONDS = 5.0
 """How often OpenTelemetry sends traces unless told otherwise."""
 
 TRIMMED = 0.2
-"""Share of the rounds that does not count at either end: other programs add much in some."""
+"""Share of the rounds that does not count at either end: other programs add much to some."""
 
-RESAMPLES, CONFIDENCE = 10_000, 0.95
+RESAMPLES, CONFIDENCE = 1000, 0.95
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Some requests.
+    """A request.
 
     Attributes:
-        request_seconds: processor time of each, of all that takes part.
+        seconds: processor time of all that takes part.
         other_seconds: the same without what the model itself computes.
-        answers_per_second: how many were answered, by the clock.
     """
 
-    request_seconds: float
+    seconds: float
     other_seconds: float
-    answers_per_second: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class ModelResult:
 
     Attributes:
         model: its name.
-        turns: what was seen → turns, one for each round, in which all kinds follow each other.
+        turns: what was seen → requests, one for each round, in which all kinds follow each other.
         read_seconds: processor time of reading the metrics once.
         send_seconds: of sending the traces of ``SEND_EVERY_SECONDS``.
     """
@@ -67,50 +66,59 @@ class ModelResult:
     @property
     def request_seconds(self) -> float:
         """Processor time of a request of which nothing is seen."""
-        return statistics.median(turn.request_seconds for turn in self.turns["nothing"])
+        return statistics.median(turn.seconds for turn in self.turns["nothing"])
 
-    def added_seconds(self, seen: Seen) -> list[float]:
+    @property
+    def traced_share(self) -> float:
+        """Of the requests that a processor answers which does nothing else."""
+        return min(1.0, TRACES_PER_SECOND * self.request_seconds)
+
+    def added_seconds(self, seen: Seen) -> Numbers:
         """Processor time that seeing so much adds to a request, by round.
 
         Computing is left out: it is the same, and its own ups and downs are larger than what is looked for.
         """
-        rounds = zip(self.turns["nothing"], self.turns[seen], strict=True)
-        return [with_it.other_seconds - without.other_seconds for without, with_it in rounds]
+        without, with_it = ([turn.other_seconds for turn in self.turns[kind]] for kind in ("nothing", seen))
+        added: Numbers = np.array(with_it) - np.array(without)
+        return added
 
     def cost(self, seen: Seen) -> Interval:
-        """Share of the throughput of a busy processor that seeing so much takes, what is done now and then included.
+        """Share of a busy processor that seeing so much takes, and so of the throughput.
 
-        The trimmed mean over the rounds, between percentiles of such means over rounds drawn again (bootstrap; Efron
-        1979).
+        What is done now and then is part of it, and traces count as often as requests are traced.
         """
-        added = np.array(self.added_seconds(seen))
-        draws = np.random.default_rng(0).integers(len(added), size=(RESAMPLES, len(added)))
-        tail = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(_trimmed_means(added[draws]), (tail, 1 - tail))
+        counted, traced = self.added_seconds("metrics"), self.added_seconds("metrics and traces")
         now_and_then = self.read_seconds / READ_EVERY_SECONDS
         if seen == "metrics and traces":
+            counted = (1 - self.traced_share) * counted + self.traced_share * traced
             now_and_then += self.send_seconds / SEND_EVERY_SECONDS
-        value = float(_trimmed_means(added[None])[0])
-        return Interval(*(float(seconds) / self.request_seconds + now_and_then for seconds in (value, low, high)))
+        value, low, high = (seconds / self.request_seconds + now_and_then for seconds in mean_and_limits(counted))
+        return Interval(value, low, high)
 
     def figures(self) -> dict[str, Any]:
         """For ``--json``."""
+        traces = self.added_seconds("metrics and traces") - self.added_seconds("metrics")
         costs = {"metrics": self.cost("metrics"), "metrics_and_traces": self.cost("metrics and traces")}
         return {
             "request_seconds": self.request_seconds,
             "read_seconds": self.read_seconds,
             "send_seconds": self.send_seconds,
-            "added_seconds": {
-                seen: float(_trimmed_means(np.array([self.added_seconds(seen)]))[0]) for seen in KINDS[1:]
-            },
-            "answers_per_second": {
-                seen: statistics.median(turn.answers_per_second for turn in self.turns[seen]) for seen in KINDS
-            },
+            "counting_seconds": mean_and_limits(self.added_seconds("metrics")),
+            "tracing_seconds": mean_and_limits(traces),
+            "traced_share": self.traced_share,
             **{f"{name}_cost": cost.value for name, cost in costs.items()},
             **{f"{name}_cost_low": cost.low for name, cost in costs.items()},
             **{f"{name}_cost_high": cost.high for name, cost in costs.items()},
-            "rounds": len(self.turns["nothing"]),
+            "requests": len(self.turns["nothing"]),
         }
+
+
+def mean_and_limits(values: Numbers) -> tuple[float, float, float]:
+    """The trimmed mean, and percentiles of such means over values drawn again (bootstrap; Efron 1979)."""
+    draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(_trimmed_means(values[draws]), (tail, 1 - tail))
+    return float(_trimmed_means(values[None])[0]), float(low), float(high)
 
 
 def _trimmed_means(values: Numbers) -> Numbers:

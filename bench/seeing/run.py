@@ -1,7 +1,6 @@
 """Two servers in this process, and requests through both with and without metrics and traces, in turns."""
 
 import asyncio
-import gc
 import os
 import statistics
 import tempfile
@@ -30,10 +29,14 @@ from services.runtime.channels import Channels
 from services.runtime.metrics import serve_metrics
 from services.runtime.server import serving
 from services.runtime.settings import Settings
+from services.runtime.trace_sampler import TRACES_PER_SECOND
 from services.runtime.tracing import configure_tracing
 
-IN_FLIGHT = 4
-"""Requests in flight."""
+WARM_UP = 10
+"""Requests that do not count."""
+
+LEAST_ROUNDS = 25
+"""Fewest requests of each kind."""
 
 READS = 20
 """How often reading the metrics is timed."""
@@ -51,23 +54,20 @@ def quick_models() -> list[BenchModel]:
     return [BenchModel("small transformer", partial(transformer, blocks=1), {})]
 
 
-async def run(
-    models: Sequence[BenchModel], rounds: int, seconds: float, progress: Progress = no_progress
-) -> list[ModelResult]:
+async def run(models: Sequence[BenchModel], seconds: float, progress: Progress = no_progress) -> list[ModelResult]:
     """Measure every model.
 
     Args:
-        rounds: how often all that can be seen takes turns.
-        seconds: roughly, of each turn.
+        seconds: of requests to each model.
 
     Raises:
         FailedPreconditionError: what sends traces is not installed.
         PartitaError: a model cannot be cut.
     """
     with trace_sink() as endpoint, tempfile.TemporaryDirectory(prefix="partita-") as directory:
-        # They are sent when we say so: not in the middle of another turn.
-        never = str(10**9)
-        with patch.dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY=never):
+        # Every request is traced when its turn comes, and traces are sent when we say so: in no other's turn.
+        wishes = {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_BSP_SCHEDULE_DELAY": str(10**9)}
+        with patch.dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **wishes):
             configure_tracing("bench", ("inferencer", "front_end"))
         metrics = serve_metrics("127.0.0.1:0")
         results = []
@@ -79,7 +79,7 @@ async def run(
                 async with nodes.deployed(division, blobs, SERVERS[0]) as running:
                     with Switch() as switch:
                         turns = _Turns(running, halves.inputs, switch, metrics)
-                        results.append(await turns.take(model.name, rounds, seconds, step))
+                        results.append(await turns.take(model.name, seconds, step))
         shut_down_traces()
     return results
 
@@ -114,22 +114,22 @@ class _Turns:
         self._switch = switch
         self._metrics = metrics
 
-    async def take(self, name: str, rounds: int, seconds: float, progress: Progress) -> ModelResult:
-        """A turn of about so many seconds of everything that can be seen, round by round."""
-        start = time.perf_counter()
-        await self._requests(2 * IN_FLIGHT)
-        count = IN_FLIGHT * max(1, round(seconds * 2 / (time.perf_counter() - start)))
+    async def take(self, name: str, seconds: float, progress: Progress) -> ModelResult:
+        """Request after request for about so many seconds; what is seen changes from one to the next."""
+        for _ in range(WARM_UP):
+            await self._running.request(self._inputs)
         found: dict[Seen, list[Turn]] = {seen: [] for seen in KINDS}
         sending: list[float] = []
-        batch = max(1, round(SEND_EVERY_SECONDS / seconds))
-        for index in range(rounds):
+        begun, index = time.perf_counter(), 0
+        while index < LEAST_ROUNDS or time.perf_counter() - begun < seconds:
             # Each is first as often as last.
             for seen in KINDS if index % 2 else reversed(KINDS):
-                progress(index / rounds, f"{name}: seeing {seen}")
                 self._switch.turn(seen)
-                found[seen].append(await self._timed(count))
-            if (index + 1) % batch == 0 or (index + 1 == rounds and not sending):
+                found[seen].append(await self._turn())
+            index += 1
+            if index % round(SEND_EVERY_SECONDS * TRACES_PER_SECOND) == 0:
                 sending.append(await _processor_seconds(send_traces))
+                progress(min(1.0, (time.perf_counter() - begun) / seconds), f"{name}: {index} requests of each kind")
         reading = [await _processor_seconds(self._read) for _ in range(READS)]
         return ModelResult(name, found, statistics.median(reading), statistics.median(sending))
 
@@ -137,25 +137,11 @@ class _Turns:
         with urlopen(f"http://{self._metrics}/metrics") as response:
             response.read()
 
-    async def _timed(self, count: int) -> Turn:
-        gc.collect()
-        begun, computed, start = time.process_time(), _computing_seconds(), time.perf_counter()
-        await self._requests(count)
-        answered = time.perf_counter()
+    async def _turn(self) -> Turn:
+        begun, computed = time.process_time(), _computing_seconds()
+        await self._running.request(self._inputs)
         spent = time.process_time() - begun
-        other = spent - (_computing_seconds() - computed)
-        return Turn(spent / count, other / count, count / (answered - start))
-
-    async def _requests(self, count: int) -> None:
-        left = iter(range(count))
-
-        async def caller() -> None:
-            for _ in left:
-                await self._running.request(self._inputs)
-
-        async with asyncio.TaskGroup() as callers:
-            for _ in range(IN_FLIGHT):
-                callers.create_task(caller())
+        return Turn(spent, spent - (_computing_seconds() - computed))
 
 
 def _computing_seconds() -> float:

@@ -11,8 +11,8 @@ from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.span import TraceState
 from opentelemetry.util.types import Attributes
 
-TRACES_PER_SECOND = 5.0
-"""A trace takes the servers up to a millisecond of processor time, so that all take less than 1 % of a core."""
+TRACES_PER_SECOND = 2.0
+"""A trace takes the servers up to a millisecond of processor time: all together a few thousandths of a core."""
 
 
 class SpacedSampler(Sampler):

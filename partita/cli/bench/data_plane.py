@@ -157,46 +157,45 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
 
 @bench_app.command("seeing")
 def seeing(
-    rounds: Annotated[int, typer.Option(min=2, help="How often all takes turns.")] = 40,
-    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Of each turn.")] = 0.7,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Of requests to each model.")] = 60.0,
     quick: Annotated[bool, typer.Option("--quick", help="One small model, for a try.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find what metrics and traces cost: processor time of requests with and without, in turns on the same servers.
+    """Find what metrics and traces cost: processor time of requests with and without, in turns, same servers.
 
     Two servers in this process run a transformer's halves, and a small one's; traces go to a collector in another
     process. Computing is left out of what is compared: it is the same, and its ups and downs are larger than what is
-    looked for. Takes about three minutes.
+    looked for. Takes about two minutes.
     """
     from bench.seeing.results import summary
     from bench.seeing.run import quick_models, run, standard_models
 
     with progress_bar("bench seeing") as progress:
         models = quick_models() if quick else standard_models()
-        figures = summary(asyncio.run(run(models, rounds, seconds, progress)))
+        figures = summary(asyncio.run(run(models, seconds, progress)))
     if as_json:
         print_json(figures)
         return
-    shown = table("model", "seen", ">adds", ">of a request", ">95% between", ">answers")
+    shown = table("model", ">request", ">counting", ">a trace", ">metrics", ">metrics and traces", ">requests")
     for name, one in figures["models"].items():
-        rates = one["answers_per_second"]
-        shown.add_row(name, "nothing", "", units.seconds(one["request_seconds"]), "", f"{rates['nothing']:.1f}/s")
-        for seen in ("metrics", "metrics and traces"):
-            cost = f"{seen.replace(' ', '_')}_cost"
-            shown.add_row(
-                "",
-                seen,
-                units.seconds(one["added_seconds"][seen]),
-                f"{one[cost]:.2%}",
-                f"{one[f'{cost}_low']:.2%} and {one[f'{cost}_high']:.2%}",
-                f"{rates[seen]:.1f}/s",
-            )
+        added = (one["counting_seconds"], one["tracing_seconds"])
+        costs = (
+            [one[f"{cost}_cost{end}"] for end in ("", "_low", "_high")] for cost in ("metrics", "metrics_and_traces")
+        )
+        shown.add_row(
+            name,
+            units.seconds(one["request_seconds"]),
+            *(f"{1e6 * mean:.0f} µs ({1e6 * low:.0f}…{1e6 * high:.0f})" for mean, low, high in added),
+            *(f"{mean:.2%} ({low:.2%}…{high:.2%})" for mean, low, high in costs),
+            f"3 × {one['requests']}",
+        )
     out.print(shown)
-    out.print(
-        "processor time of a request, what seeing adds to it beside computing, and its share, which the throughput"
-    )
     reading, sending = (units.seconds(figures[f"{name}_seconds"]) for name in ("read", "send"))
-    out.print(f"loses; metrics read every 15 s ({reading}) and traces sent every 5 s ({sending}) are part of the share")
+    out.print(
+        "processor time of a request, what is added to it beside computing, and the share of a processor that all"
+    )
+    out.print(f"takes where two requests a second are traced: metrics read every 15 s ({reading}) and traces sent")
+    out.print(f"every 5 s ({sending}) included; in brackets: 95 % confidence")
 
 
 @bench_app.command("soak")
