@@ -56,7 +56,7 @@ def run(quick: bool = False, progress: Progress = no_progress) -> Results:
     for index, rate in enumerate(() if quick else RATES):
         progress((1 + index) / (1 + len(RATES)), f"a link of {rate / 1e6:.0f} MB/s")
         sizes = tuple(
-            (size, min(30, count, max(3, int(SHAPED_SECONDS * rate / size / 2)))) for size, count in ROUNDS.items()
+            (size, min(30, count, max(3, int(SHAPED_SECONDS * rate / size / 3)))) for size, count in ROUNDS.items()
         )
         try:
             with shaped_link(rate) as prefixes:

@@ -12,7 +12,7 @@ A transfer over an emulated link takes round trip + bytes / throughput, as a rea
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from services.runtime.settings import EmulatedLink
 
@@ -46,15 +46,16 @@ class LinkShaper:
         """Whether what is sent to ``target`` is delayed."""
         return target in self._links
 
-    @asynccontextmanager
-    async def round_trip(self, target: str) -> AsyncIterator[None]:
+    def round_trip(self, target: str) -> AbstractAsyncContextManager[None]:
         """Half a round trip before what is inside, the other half after it, unless it failed."""
         link = self._links.get(target)
-        if link is not None:
-            await self._sleep(link.rtt_seconds / 2)
+        return nullcontext() if link is None else self._delayed(link)
+
+    @asynccontextmanager
+    async def _delayed(self, link: EmulatedLink) -> AsyncIterator[None]:
+        await self._sleep(link.rtt_seconds / 2)
         yield
-        if link is not None:
-            await self._sleep(link.rtt_seconds / 2)
+        await self._sleep(link.rtt_seconds / 2)
 
     def transfer(self, target: str) -> Callable[[int], Awaitable[None]]:
         """One transfer's pace: what is returned waits until so many bytes more have gone over the link.

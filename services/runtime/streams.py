@@ -12,6 +12,9 @@ from partita.v1 import types_pb2
 CHUNK_BYTES = 2**20
 """Bytes of one chunk."""
 
+_NAMES = {np.dtype(name): name for name in DTYPES}
+"""numpy makes the name of a dtype anew each time, which takes as long as half of all else that a small tensor needs."""
+
 BLOB_LIMIT_BYTES = 2**32
 """Largest blob; models and tensors have lower limits where they come in."""
 
@@ -25,6 +28,8 @@ def chunks(data: bytes | memoryview) -> Iterator[types_pb2.Chunk]:
 
 def raw_bytes(array: Array) -> memoryview:
     """The array's bytes, row-major, without a copy where it is contiguous."""
+    if array.size and array.flags.c_contiguous:
+        return array.data.cast("B")
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
@@ -50,7 +55,7 @@ def from_spec(spec: TensorSpec) -> types_pb2.TensorSpec:
 
 def spec_of(name: str, array: Array) -> TensorSpec:
     """Name, dtype and shape of an array."""
-    return TensorSpec(name, array.dtype.name, array.shape)
+    return TensorSpec(name, _NAMES.get(array.dtype) or array.dtype.name, array.shape)
 
 
 def tensor_parts(arrays: Mapping[str, Array]) -> Iterator[types_pb2.TensorPart]:

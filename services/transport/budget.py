@@ -1,8 +1,6 @@
 """A bound on what is under way, in bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 
 class ByteBudget:
@@ -18,17 +16,16 @@ class ByteBudget:
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
-    @asynccontextmanager
-    async def hold(self, byte_count: int) -> AsyncIterator[None]:
-        """Wait for ``byte_count`` bytes and hold them during what is inside."""
+    async def take(self, byte_count: int) -> None:
+        """Wait for ``byte_count`` bytes; to be given back."""
         amount = min(byte_count, self._limit_bytes)
         async with self._turn:
             while self._free_bytes < amount:
                 self._freed.clear()
                 await self._freed.wait()
             self._free_bytes -= amount
-        try:
-            yield
-        finally:
-            self._free_bytes += amount
-            self._freed.set()
+
+    def give_back(self, byte_count: int) -> None:
+        """Let others have what was taken."""
+        self._free_bytes += min(byte_count, self._limit_bytes)
+        self._freed.set()

@@ -47,6 +47,7 @@ class _Peer:
         greeting = tensor_transport_pb2.CarryGreeting(shared_memory_probe=probe.name if probe else "")
         self._content = bytes(probe.memory).decode() if probe else ""
         self.budget = ByteBudget(WINDOW_BYTES)
+        self.sent_bytes = SENT_BYTES.labels(server)
         self.segments = SegmentPool()
         name = f"server {server!r} ({address})"
         self._nearest = nearest
@@ -175,13 +176,17 @@ class TensorSender:
                     request_id=key.request_id,
                     tensor=from_spec(spec_of(name, array)),
                 )
-                async with peer.budget.hold(array.nbytes), self._shaper.round_trip(server):
-                    data = raw_bytes(array)
-                    if compress:
-                        await peer.connection.send(announcement, data, compressed_items=array.itemsize)
-                    else:
-                        await self._carry(peer, server, announcement, data)
-                SENT_BYTES.labels(server).inc(array.nbytes)
+                await peer.budget.take(array.nbytes)
+                try:
+                    async with self._shaper.round_trip(server):
+                        data = raw_bytes(array)
+                        if compress:
+                            await peer.connection.send(announcement, data, compressed_items=array.itemsize)
+                        else:
+                            await self._carry(peer, server, announcement, data)
+                finally:
+                    peer.budget.give_back(array.nbytes)
+                peer.sent_bytes.inc(array.nbytes)
         except ServerUnavailableError as error:
             if repr(server) in str(error):
                 raise

@@ -14,13 +14,16 @@ def test_never_more_than_the_limit_and_everyone_in_turn(sizes: list[int], data: 
 
         async def hold(index: int, size: int) -> None:
             nonlocal held
-            async with budget.hold(size):
-                order.append(index)
-                held += min(size, 100)
-                assert held <= 100
+            await budget.take(size)
+            order.append(index)
+            held += min(size, 100)
+            assert held <= 100
+            try:
                 for _ in range(index % 3):
                     await asyncio.sleep(0)
+            finally:
                 held -= min(size, 100)
+                budget.give_back(size)
 
         tasks = [asyncio.create_task(hold(index, size)) for index, size in enumerate(sizes)]
         gone = set(data.draw(st.lists(st.sampled_from(range(len(sizes))), unique=True))) if sizes else set()
@@ -30,7 +33,6 @@ def test_never_more_than_the_limit_and_everyone_in_turn(sizes: list[int], data: 
         await asyncio.gather(*tasks, return_exceptions=True)
         assert order == sorted(order)
         assert set(order) | gone == set(range(len(sizes)))
-        async with budget.hold(100):
-            pass
+        await budget.take(100)
 
     asyncio.run(run())
