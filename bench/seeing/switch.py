@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from opentelemetry import trace
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import Counter, Histogram
 
 from core.errors import FailedPreconditionError
 from services.runtime import tracing
@@ -66,12 +66,12 @@ class Switch:
 
     def __init__(self) -> None:
         self._tracer = trace.get_tracer("partita")
-        self._labels = MetricWrapperBase.labels
+        self._counting = {(kind, name): getattr(kind, name) for kind, name in _COUNTING}
 
     def turn(self, seen: Seen) -> None:
         """See so much from now on."""
-        off: Any = _Uncounted
-        MetricWrapperBase.labels = self._labels if seen != "nothing" else off  # type: ignore[method-assign]
+        for (kind, name), count in self._counting.items():
+            setattr(kind, name, count if seen != "nothing" else _uncounted)
         tracing._TRACER = self._tracer if seen == "metrics and traces" else trace.NoOpTracer()
 
     def __enter__(self) -> Self:
@@ -83,13 +83,8 @@ class Switch:
         self.turn("metrics and traces")
 
 
-class _Uncounted:
-    """In place of a labelled metric."""
+_COUNTING = ((Histogram, "observe"), (Counter, "inc"))
 
-    def __init__(self, *_: Any) -> None:
-        pass
 
-    def inc(self, *_: Any) -> None:
-        """Count nothing."""
-
-    observe = inc
+def _uncounted(*_: Any) -> None:
+    """In place of counting."""
