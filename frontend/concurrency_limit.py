@@ -53,7 +53,7 @@ class ConcurrencyLimit:
     def value(self) -> int:
         """How many requests may be in flight, at least one."""
         if self._emptying:
-            return max(1, int(self._depth * EMPTYING_GAIN))
+            return max(1, math.ceil(self._depth * EMPTYING_GAIN))
         return max(1, min(self._most, math.ceil(self._depth * GAIN) + RESERVE))
 
     @property

@@ -113,6 +113,14 @@ def test_few_callers_are_not_held_back() -> None:
     assert rate == pytest.approx(10.0, rel=0.01)
 
 
+@pytest.mark.parametrize("busy", [[0.1, 0.1], [0.1, 0.09], [0.05, 0.05, 0.05]], ids=str)
+def test_more_callers_are_not_answered_less(busy: list[float]) -> None:
+    # Also while the queues are let run empty.
+    pipeline = Pipeline(busy, callers=8)
+    rate, _ = pipeline.run(ConcurrencyLimit(pipeline.depth, 1000), 4000)
+    assert rate == pytest.approx(1 / max(busy), rel=0.005)
+
+
 def test_the_limit_has_bounds() -> None:
     assert ConcurrencyLimit(1e6, 64).value == 64
     assert ConcurrencyLimit(0.0, 64).value >= 1
