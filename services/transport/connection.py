@@ -201,7 +201,8 @@ class Connection:
         except ServerUnavailableError as failed:
             error = failed
         except (PartitaError, OSError) as failed:
-            error = ServerUnavailableError(f"the connection to {self._peer} broke ({failed}); try again")
+            cause = failed.strerror or failed if isinstance(failed, OSError) else failed
+            error = ServerUnavailableError(f"the connection to {self._peer} broke ({cause}); try again")
         finally:
             self._break(error)
 

@@ -187,6 +187,7 @@ async def test_strangers_at_the_port_are_bounded_in_number_and_time(far: Far, mo
                 await reader.readexactly(1)
             writer.close()
         await until(lambda: not far.port._opening)
+        monkeypatch.setattr(tensor_port, "OPENING_SECONDS", 60.0)
         await send(sender, far, "after", np.arange(10))
     async with outlet(Way.SOCKET) as sender:
         await send(sender, far, "again", np.arange(10))
