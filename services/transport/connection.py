@@ -172,8 +172,9 @@ class Connection:
             await answer
         finally:
             del self._answers[outgoing.number]
-            with suppress(ValueError):
-                self._outgoing.remove(outgoing)
+            if not outgoing.finished:
+                with suppress(ValueError):
+                    self._outgoing.remove(outgoing)
             if not outgoing.begun and unsent is not None:
                 unsent()
             if outgoing.begun and answer.cancelled():
