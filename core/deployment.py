@@ -21,7 +21,7 @@ class Component:
         blob: content hash of its ONNX file in the pool; the file's checksum as well.
         inputs: its inputs as they arrive, int8 ones included.
         outputs: its outputs as they leave.
-        routes: output name → component ids that receive it, or ``FRONT_END``.
+        routes: output name → component ids that receive it, or ``FRONT_END``; in the order in which they are sent.
         layers: names of its layers.
         quantized: names of those that run in int8.
         compressed: output name → servers to which it goes compressed without loss.

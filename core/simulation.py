@@ -5,10 +5,10 @@ The rules, in which it follows the Inferencer:
 - A component starts when all its inputs have arrived and sends its outputs when it ends. Its time is the sum of its
   layers' times; the tensors inside it are not sent, so they take no time.
 - A server runs one component at a time, in the order in which they became ready; ties go to the lower id.
-- A tensor is sent once to every server that needs it. A sender's tensors to other servers leave one after another,
-  in the order in which their components ended, each for bytes / throughput, and arrive after the link's delay, during
-  which the next ones leave; senders do not disturb each other. A tensor to the sender itself takes its self-link's
-  time and occupies nothing.
+- A tensor is sent once to every server that needs it. A sender's tensors to other servers leave one after another, in
+  the order in which their components ended, and of one component's those first that an earlier component waits for;
+  each for bytes / throughput. They arrive after the link's delay, during which the next ones leave; senders do not
+  disturb each other. A tensor to the sender itself takes its self-link's time and occupies nothing.
 - Generator and receiver take no time.
 
 All times come from ``core.cost`` and ``Problem.sending_seconds``.

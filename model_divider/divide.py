@@ -1,6 +1,7 @@
 """Cut a model into the components of a plan."""
 
 import hashlib
+import math
 from collections.abc import Collection, Mapping
 
 import onnx
@@ -70,7 +71,7 @@ def divide(
                 blob=_keep(part, blobs),
                 inputs=inputs,
                 outputs=outputs,
-                routes={output.name: cut.receivers(output.name) for output in outputs},
+                routes=_first_needed_first({output.name: cut.receivers(output.name) for output in outputs}),
                 layers=component.layer_names,
                 quantized=tuple(name for name in component.layer_names if name in cut.quantized),
                 compressed={
@@ -84,13 +85,18 @@ def divide(
         model=model_hash,
         inputs=tuple(map(tensor_spec, whole.graph.input)),
         outputs=tuple(map(tensor_spec, whole.graph.output)),
-        input_routes={value.name: cut.receivers(value.name) for value in whole.graph.input},
+        input_routes=_first_needed_first({value.name: cut.receivers(value.name) for value in whole.graph.input}),
         components=tuple(components),
         whole_blob=_keep(fuse_silu(whole), blobs),
         compressed_inputs=plan.components[0].compressed,
     )
     progress(1.0, "divided")
     return division, blobs
+
+
+def _first_needed_first(routes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """In the order in which tensors are to be sent, as plans count it: the answers last."""
+    return dict(sorted(routes.items(), key=lambda one: min((to for to in one[1] if to != FRONT_END), default=math.inf)))
 
 
 def _keep(model: onnx.ModelProto, blobs: dict[str, bytes]) -> str:

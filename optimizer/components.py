@@ -172,6 +172,8 @@ def _connected(
         outputs[source][tensor.name] = tuple(targets)
         for target in targets:
             inputs[target].append(tensor.name)
+    # In the order in which they leave: what is needed first goes first.
+    outputs = [dict(sorted(sent.items(), key=lambda one: one[1][0])) for sent in outputs]
     return tuple(
         PlannedComponent(
             id=index,

@@ -1,14 +1,14 @@
-"""The sending end: tensors take turns, chunk by chunk, until each is answered."""
+"""The sending end: requests take turns, chunk by chunk, and of one tensor follows tensor, until each is answered."""
 
 import asyncio
 import itertools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import grpc
 
+from core.deployment import RequestKey
 from core.errors import ERROR_TYPES, InternalError, PartitaError, ServerUnavailableError, TooLargeError
 from inferencer.compression import BLOCK_BYTES, compress
 from partita.v1 import tensor_transport_pb2
@@ -53,6 +53,7 @@ class _Outgoing:
         compressed_items: int,
     ) -> None:
         self.number = number
+        self.request = RequestKey(announcement.deployment, announcement.version, announcement.request_id)
         self._announcement: tensor_transport_pb2.TensorAnnouncement | None = announcement
         self._data = data
         self.compressed_items = compressed_items
@@ -126,7 +127,7 @@ class Connection:
         self._let_go = let_go
         self._numbers = itertools.count(1)
         self._control: deque[Frame] = deque()
-        self._outgoing: deque[_Outgoing] = deque()
+        self._outgoing: dict[RequestKey, deque[_Outgoing]] = {}
         self._waiting = asyncio.Event()
         self._resting = False
         self._unsent: Awaitable[None] | None = None
@@ -166,15 +167,14 @@ class Connection:
             )
         outgoing = _Outgoing(next(self._numbers), announcement, data, compressed_items)
         answer = self._answers[outgoing.number] = asyncio.get_running_loop().create_future()
-        self._outgoing.append(outgoing)
+        self._outgoing.setdefault(outgoing.request, deque()).append(outgoing)
         self._write_or_wake()
         try:
             await answer
         finally:
             del self._answers[outgoing.number]
             if not outgoing.finished:
-                with suppress(ValueError):
-                    self._outgoing.remove(outgoing)
+                self._drop(outgoing)
             if not outgoing.begun and unsent is not None:
                 unsent()
             if outgoing.begun and answer.cancelled():
@@ -234,7 +234,7 @@ class Connection:
     def _write_or_wake(self) -> None:
         """Have what waits written, and begin here and now where nothing is in its way."""
         wire = self.wire if self._resting and not self._shaper.shapes(self._server) else None
-        if wire is not None and wire.at_once and (self._control or not self._outgoing[0].compressed_items):
+        if wire is not None and wire.at_once and (self._control or not self._first().compressed_items):
             self._unsent = wire.write(self._control.popleft() if self._control else self._next()[1])
             if self._unsent is None and not self._outgoing:
                 return
@@ -260,7 +260,7 @@ class Connection:
             wire.close()
 
     async def _write_all(self, wire: Wire) -> None:
-        """Send one chunk of each tensor in turn, until nothing is left."""
+        """Send one chunk of each request in turn, until nothing is left."""
         sent = self._shaper.transfer(self._server)
         while self._control or self._outgoing:
             if self._control:
@@ -272,12 +272,25 @@ class Connection:
             # Others are to have their turn, however fast the receiver is.
             await (wire.write(frame) or asyncio.sleep(0))
 
+    def _first(self) -> _Outgoing:
+        return next(iter(self._outgoing.values()))[0]
+
     def _next(self) -> tuple[_Outgoing, Frame]:
-        outgoing = self._outgoing.popleft()
+        outgoing = self._first()
         frame = outgoing.next_frame()
-        if not outgoing.finished:
-            self._outgoing.append(outgoing)
+        tensors = self._outgoing.pop(outgoing.request)
+        if outgoing.finished:
+            tensors.popleft()
+        if tensors:
+            # The other requests come first now.
+            self._outgoing[outgoing.request] = tensors
         return outgoing, frame
+
+    def _drop(self, outgoing: _Outgoing) -> None:
+        tensors = self._outgoing[outgoing.request]
+        tensors.remove(outgoing)
+        if not tensors:
+            del self._outgoing[outgoing.request]
 
     def _take(self, response: tensor_transport_pb2.CarryResponse) -> None:
         answer = self._answers.get(response.tensor)

@@ -5,6 +5,7 @@ import enum
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
 
 from core.deployment import RequestKey
 from core.errors import DeadlineExceededError, PartitaError, ServerUnavailableError
@@ -93,6 +94,8 @@ class TensorSender:
         self._shaper = shaper
         self._nearest = nearest
         self._peers: dict[tuple[str, str], _Peer] = {}
+        # One tensor of a request after the other, as on a connection.
+        self._orders: WeakValueDictionary[tuple[str, RequestKey], asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,7 +169,7 @@ class TensorSender:
                 receiver = None if compress else peer.receiver(welcome)
                 if receiver is not None:
                     async with self._shaper.round_trip(server):
-                        await self._pace(server, array.nbytes)
+                        await self._pace(server, key, array.nbytes)
                         await receiver.take(destination, key, name, array)
                     return
                 announcement = tensor_transport_pb2.TensorAnnouncement(
@@ -183,7 +186,7 @@ class TensorSender:
                         if compress:
                             await peer.connection.send(announcement, data, compressed_items=array.itemsize)
                         else:
-                            await self._carry(peer, server, announcement, data)
+                            await self._carry(peer, server, key, announcement, data)
                 finally:
                     peer.budget.give_back(array.nbytes)
                 peer.sent_bytes.inc(array.nbytes)
@@ -204,13 +207,18 @@ class TensorSender:
         return self._peers[key]
 
     async def _carry(
-        self, peer: _Peer, server: str, announcement: tensor_transport_pb2.TensorAnnouncement, data: memoryview
+        self,
+        peer: _Peer,
+        server: str,
+        key: RequestKey,
+        announcement: tensor_transport_pb2.TensorAnnouncement,
+        data: memoryview,
     ) -> None:
         shareable = self._nearest >= Way.SHARED_MEMORY and data.nbytes >= LEAST_BYTES
         segment = peer.segments.put(data) if shareable else None
         if segment is not None:
             try:
-                await self._carry_in(segment, peer, server, announcement, data.nbytes)
+                await self._carry_in(segment, peer, server, key, announcement, data.nbytes)
                 return
             except SegmentRefusedError:
                 peer.segments.close()
@@ -222,12 +230,13 @@ class TensorSender:
         segment: Segment,
         peer: _Peer,
         server: str,
+        key: RequestKey,
         announcement: tensor_transport_pb2.TensorAnnouncement,
         byte_count: int,
     ) -> None:
         announcement.segment.CopyFrom(segment.message)
         try:
-            await self._pace(server, byte_count)
+            await self._pace(server, key, byte_count)
         except asyncio.CancelledError:
             segment.release()
             raise
@@ -238,11 +247,12 @@ class TensorSender:
             raise
         segment.file.unname()
 
-    async def _pace(self, server: str, byte_count: int) -> None:
-        """Wait as long as the bytes take on an emulated link, in turns with others as chunk after chunk would."""
+    async def _pace(self, server: str, key: RequestKey, byte_count: int) -> None:
+        """Wait as long as the bytes take on an emulated link, in turns with other requests' as chunks would."""
         if not self._shaper.shapes(server):
             return
         sent = self._shaper.transfer(server)
         step = chunk_bytes(byte_count)
-        for start in range(0, byte_count, step):
-            await sent(min(step, byte_count - start))
+        async with self._orders.setdefault((server, key), asyncio.Lock()):
+            for start in range(0, byte_count, step):
+                await sent(min(step, byte_count - start))

@@ -94,15 +94,29 @@ async def test_a_refused_tensor_refuses_only_itself(far: Far, way: Way) -> None:
 
 
 @WIRES
-async def test_a_small_tensor_does_not_wait_for_a_large_one_before_it(far: Far, way: Way) -> None:
+async def test_a_small_tensor_does_not_wait_for_another_requests_large_one(far: Far, way: Way) -> None:
     # At 8 MB/s the large one takes two seconds.
     async with outlet(way, EmulatedLink("far", 8e6, 0.0)) as sender:
         large = send(sender, far, "large", np.zeros(16_000_000, np.uint8))
         await asyncio.sleep(0.05)
-        await send(sender, far, "small", np.zeros(1000, np.uint8))
+        await send(sender, far, "small", np.zeros(1000, np.uint8), "another")
         assert not large.done()
         await large
     assert far.order == ["small", "large"]
+
+
+@pytest.mark.parametrize("way", Way)
+async def test_a_requests_tensors_arrive_as_they_were_sent(far: Far, way: Way) -> None:
+    # Of which the first has most chunks: in turns it would be the last.
+    names = ["large", "smaller", "small"]
+    async with outlet(way, EmulatedLink("far", 2e7, 0.0)) as sender:
+        await send(sender, far, "opens", np.zeros(1, np.uint8))
+        far.order.clear()
+        sizes = (2_000_000, 1_000_000, 300_000)
+        await asyncio.gather(
+            *(send(sender, far, name, np.zeros(size, np.uint8)) for name, size in zip(names, sizes, strict=True))
+        )
+    assert far.order == names
 
 
 @pytest.mark.parametrize("way", Way)

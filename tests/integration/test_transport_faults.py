@@ -81,7 +81,7 @@ async def test_a_cancelled_tensor_is_forgotten_at_both_ends(far: Far, way: Way) 
         sending = send(sender, far, "half sent", np.zeros(40_000_000, np.uint8))
         await asyncio.sleep(0.2)
         far.gates["waiting"] = asyncio.Event()
-        waiting = send(sender, far, "waiting", np.zeros(1000, np.uint8))
+        waiting = send(sender, far, "waiting", np.zeros(1000, np.uint8), "another")
         await until(lambda: far.waiting)
         for task in (sending, waiting):
             task.cancel()

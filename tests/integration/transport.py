@@ -105,8 +105,8 @@ async def outlet(way: Way = Way.SOCKET, *links: EmulatedLink) -> AsyncIterator[T
         yield sender
 
 
-def send(sender: TensorSender, far: Far, name: str, array: Array) -> asyncio.Task[None]:
-    return asyncio.create_task(sender.to_inferencer("far", far.address, RequestKey("app", 1, "r"), name, array))
+def send(sender: TensorSender, far: Far, name: str, array: Array, request: str = "r") -> asyncio.Task[None]:
+    return asyncio.create_task(sender.to_inferencer("far", far.address, RequestKey("app", 1, request), name, array))
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 from functools import cache
 
 import numpy as np
@@ -112,6 +113,8 @@ def test_every_part_is_well_formed(case):
         used = {tensor for node in part.graph.node for tensor in node.input}
         assert {tensor.name for tensor in part.graph.initializer} <= used
     for component in division.components:
+        first_needed = [min(set(to) - {FRONT_END}, default=math.inf) for to in component.routes.values()]
+        assert first_needed == sorted(first_needed)
         for output, receivers in component.routes.items():
             assert receivers
             assert component.id not in receivers

@@ -68,6 +68,9 @@ def test_every_tensor_goes_where_it_is_needed(placed: Placed) -> None:
         assert {component.id for component in components if tensor.name in component.inputs} == needed
     assert all(component.server == placement[component.layer_names[0]] for component in components[1:-1])
     assert components[0].server == components[-1].server == "device"
+    for component in components:
+        first_needed = [targets[0] for targets in component.outputs.values()]
+        assert first_needed == sorted(first_needed)
 
 
 def diamond(middle: str) -> tuple[ModelGraph, dict[str, str]]:
