@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.cluster import SERVER_SERVICES
+from core.concurrency import run_all
 from core.errors import FailedPreconditionError, ServerUnavailableError
 from services.clients.registry import RegistryClient
 from services.runtime.channels import Channels
@@ -177,10 +178,12 @@ async def embedded_cluster(
             "control", "control", f"--listen={listen}", f"--data-directory={directory}"
         )
         control = [f"--registry={cluster.address}", f"--model-pool={cluster.address}", "--listen=127.0.0.1:0"]
-        async with asyncio.TaskGroup() as starting:
-            for server in servers:
-                state = f"--data-directory={directory / server.name}"
-                starting.create_task(cluster.start(server.name, "node", *control, state, *server.flags()))
+
+        async def start(server: EmbeddedServer) -> None:
+            state = f"--data-directory={directory / server.name}"
+            await cluster.start(server.name, "node", *control, state, *server.flags())
+
+        await run_all(map(start, servers))
         await all_registered(cluster.address, {server.name for server in servers}, directory)
         yield cluster
 

@@ -35,7 +35,7 @@ def standard_models() -> list[BenchModel]:
 
 def quick_models() -> list[BenchModel]:
     """A small one, for a try."""
-    return [BenchModel("small transformer", partial(transformer, blocks=1), {})]
+    return [BenchModel("small transformer", partial(transformer, blocks=4), {})]
 
 
 async def run(
