@@ -207,8 +207,8 @@ def findings(plans: Sequence[DistinctPlan]) -> list[str]:
             else ": the machine was nearly as fast as when layers were timed."
         )
         + f" Had computing been known, the error would be {percent(known)} in the median and "
-        f"{percent(everything['known_worst'])} at worst; {longer} of {len(rows)} plans take longer than that, for "
-        "what a request costs between processes, a few milliseconds for each component, is in no profile."
+        f"{percent(everything['known_worst'])} at worst; {longer} of {len(rows)} plans take longer than that. "
+        "What is left is sending, and the handing on of requests between processes."
     )
     return words
 
