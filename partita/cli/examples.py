@@ -32,7 +32,7 @@ EXAMPLES = {
     "bench noise": "partita bench noise --quick",
     "bench cutting": "partita bench cutting",
     "bench pipeline": "partita bench pipeline --picture pipeline.png",
-    "bench seeing": "partita bench seeing --rounds 20 --json",
+    "bench seeing": "partita bench seeing --quick --json",
     "bench transport": "partita bench transport --json",
     "bench quantization": "partita bench quantization --quick",
     "bench soak": "partita bench soak --seconds 600 --json",
