@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bench.transport.raw_socket import serve
+from partita.v1.tensor_transport_pb2 import DESTINATION_SERVER_MONITOR
 from services.runtime import direct_polling  # noqa: F401 - before gRPC is loaded
 from services.runtime.server import Binding, serving
+from services.transport.arrivals import Sink
 
 LIMIT_BYTES = 2**28
 
 
 @asynccontextmanager
 async def _taking(binding: Binding) -> AsyncIterator[None]:
-    binding.receiver(LIMIT_BYTES).take_probes()
+    """Take the bench's tensors as any other, and drop them."""
+    binding.receiver(LIMIT_BYTES).sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, lambda *_: None)
     yield
 
 

@@ -53,10 +53,6 @@ class TensorReceiver:
         )
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Carry": handler}),))
 
-    def take_probes(self) -> None:
-        """Take the tensors by which links are measured as any other, and drop them."""
-        self.sinks[tensor_transport_pb2.DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, lambda *_: None)
-
     async def carry(
         self, requests: AsyncIterator[Frame], context: Context
     ) -> AsyncGenerator[tensor_transport_pb2.CarryResponse]:
