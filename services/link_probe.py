@@ -13,7 +13,10 @@ import numpy as np
 
 from core.deployment import RequestKey
 from core.tensors import Array
+from partita.v1.tensor_transport_pb2 import DESTINATION_SERVER_MONITOR
 from profilers.link_history import BARE_BYTES, KEPT, PROBE_BYTES, TINY_BYTES, LinkHistory
+from services.transport.arrivals import Sink
+from services.transport.receiver import TensorReceiver
 from services.transport.sender import TensorSender
 
 ROUND_TRIPS = 9
@@ -57,7 +60,17 @@ def probe(sender: TensorSender, target: str, address: str) -> Send:
     return send
 
 
-async def take(_key: RequestKey, _name: str, tensor: Array) -> None:
+def take_probes(receiver: TensorReceiver) -> None:
+    """Let ``receiver`` take probes as they are meant to be taken."""
+    receiver.sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, _take)
+
+
+def drop_probes(receiver: TensorReceiver) -> None:
+    """Let ``receiver`` take probes and do nothing with them: what is measured then is the transport alone."""
+    receiver.sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, lambda *_: None)
+
+
+async def _take(_key: RequestKey, _name: str, tensor: Array) -> None:
     """Take a probe as a component is begun when its last tensor has come; a bare one at once."""
     if tensor.nbytes:
         await asyncio.to_thread(lambda: None)

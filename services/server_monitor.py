@@ -12,12 +12,12 @@ from core.errors import InvalidArgumentError, PartitaError
 from core.profiles import MeasuredLink, ServerState
 from core.progress import Progress
 from core.version import partita_version
-from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, tensor_transport_pb2, types_pb2
+from partita.v1 import server_monitor_pb2, server_monitor_pb2_grpc, types_pb2
 from profilers.energy_counters import DrawnWatts, find_meter
 from profilers.server_monitor import read_state
 from services.clients.registry import RegistryClient
 from services.convert import from_link, from_state
-from services.link_probe import measure_link, probe, take
+from services.link_probe import measure_link, probe, take_probes
 from services.link_watch import LinkWatch
 from services.membership import membership
 from services.runtime.channels import Channels
@@ -25,7 +25,6 @@ from services.runtime.events import Step, events
 from services.runtime.handlers import Context
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.transport.arrivals import Sink
 from services.transport.sender import TensorSender
 
 logger = logging.getLogger(__name__)
@@ -123,8 +122,7 @@ def server_monitor_service(settings: Settings) -> Service:
                 )
                 servicer = ServerMonitorServicer(settings.server, read, sender, watch, turn)
                 server_monitor_pb2_grpc.add_ServerMonitorServicer_to_server(servicer, binding.server)
-                sinks = binding.receiver(settings.tensor_limit_bytes).sinks
-                sinks[tensor_transport_pb2.DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, take)
+                take_probes(binding.receiver(settings.tensor_limit_bytes))
                 binding.names.append(server_monitor_pb2.DESCRIPTOR.services_by_name["ServerMonitor"].full_name)
                 async with membership(settings, "server_monitor", binding, channels, read):
                     tasks = []

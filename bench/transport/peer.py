@@ -6,11 +6,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bench.transport.raw_socket import serve
-from partita.v1.tensor_transport_pb2 import DESTINATION_SERVER_MONITOR
 from services.runtime import direct_polling  # noqa: F401 - before gRPC is loaded
+
+# isort: split
+from bench.transport.raw_socket import serve
+from services.link_probe import drop_probes
 from services.runtime.server import Binding, serving
-from services.transport.arrivals import Sink
 
 LIMIT_BYTES = 2**28
 
@@ -18,7 +19,7 @@ LIMIT_BYTES = 2**28
 @asynccontextmanager
 async def _taking(binding: Binding) -> AsyncIterator[None]:
     """Take the bench's tensors as any other, and drop them."""
-    binding.receiver(LIMIT_BYTES).sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, lambda *_: None)
+    drop_probes(binding.receiver(LIMIT_BYTES))
     yield
 
 
