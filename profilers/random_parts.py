@@ -1,7 +1,6 @@
 """What parts of a model take on this server: it is cut at random, in float and with random layers in int8."""
 
 import random
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from core.progress import Progress
 from core.tensors import Array
 from model_divider.cutting import Cut
 from model_divider.silu import fuse_silu
-from profilers.served_runs import ServedModel
+from profilers.served_runs import ServedModel, usual
 
 _SPLITS, _PARTS = 4, 10
 """How often the model is cut, in float and as often with int8 layers, and into how many parts."""
@@ -124,14 +123,5 @@ def _shares(parts: Sequence[ServedModel], whole: ServedModel, inputs: Mapping[st
             values |= outputs
             if round_:  # the first one warms up
                 taken[index].append(seconds)
-    *alone, together = map(_usual, taken)
+    *alone, together = map(usual, taken)
     return [seconds / together for seconds in alone]
-
-
-def _usual(seconds: Sequence[float]) -> float:
-    """The mean without the slowest fifth, in which something else was at work.
-
-    Of a processor that is now faster, now slower, a quantile says less of long runs, in which both average out, than of
-    short ones: the lower quartiles of parts add up to less than the whole's.
-    """
-    return statistics.fmean(sorted(seconds)[: -(len(seconds) // 5) or None])

@@ -1,7 +1,6 @@
 """Placements put on a cluster's servers and run there, past the Deployer, which knows only plans of its own."""
 
 import asyncio
-import statistics
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from core.tensors import Array
 from model_divider.divide import divide
 from partita.inference import infer
 from partita.results import InferReport
+from profilers.served_runs import usual
 from services.clients.front_end import FrontEndClient
 from services.clients.inferencer import InferencerClient
 from services.clients.model_pool import ModelPoolClient
@@ -30,12 +30,12 @@ REQUEST_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Measured:
-    """What a placement took, medians over the requests.
+    """What a placement took, the usual of the requests (``profilers.served_runs.usual``).
 
     Attributes:
         seconds: from the first input's sending to the last output's arrival.
         components: id → seconds of its run on its server.
-        noise: by how much the medians of every other request and of those between differ, as a share of the smaller.
+        noise: by how much every other request and those between usually differ, as a share of the smaller.
     """
 
     seconds: float
@@ -128,9 +128,9 @@ def measured(reports: Sequence[InferReport]) -> Measured:
     for report in reports:
         for run in report.runs:
             seconds.setdefault(run.component, []).append(run.compute_seconds)
-    halves = [statistics.median(report.seconds for report in reports[start::2] or reports) for start in (0, 1)]
+    halves = [usual([report.seconds for report in reports[start::2] or reports]) for start in (0, 1)]
     return Measured(
-        statistics.median(report.seconds for report in reports),
-        {component: statistics.median(taken) for component, taken in seconds.items()},
+        usual([report.seconds for report in reports]),
+        {component: usual(taken) for component, taken in seconds.items()},
         max(halves) / min(halves) - 1,
     )

@@ -2,10 +2,7 @@
 
 import asyncio
 import hashlib
-import itertools
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import onnx
 
@@ -26,6 +23,7 @@ from partita.results import InferReport
 from profilers.execution import profile_execution
 from profilers.model_graph import model_signature, read_graph
 from profilers.random_inputs import random_inputs
+from profilers.served_runs import usual
 from services.runtime.worker import run_in_process
 
 SERVERS = DEFAULT_SERVERS
@@ -36,13 +34,12 @@ SLOWDOWNS = {server.name: server.slowdown for server in SERVERS}
 REFERENCE = SERVERS[0]
 """Runs the undivided model between the requests to a placement: the slowest, as other programs disturb it least."""
 
+Components = tuple[PlannedComponent, ...]
+
 METHODS: Mapping[Method, TimingMethod] = {"ours": "profiler", "thesis": "layer-by-layer"}
 
 WARM_UP = 2
 """First requests to a placement, which do not count."""
-
-NEIGHBOURS = 2
-"""On each side of a placement: those whose reference runs count for it too."""
 
 MOST_ROUNDS, QUIET = 3, 0.03
 """Where every other request took so much longer than those between, there are more requests, up to so many times."""
@@ -94,72 +91,50 @@ class _Bench:
         device = SERVERS[0].name
         whole = Placement(dict.fromkeys(profile.graph.by_name, REFERENCE.name), (), scattered=False)
         components = plan_components(profile.graph, whole.servers, device)
-        taken: list[_Taken] = []
+
+        def result(placement: Placement, parts: Components, taken: Measured, own_seconds: float) -> PlacementResult:
+            def predict(method: Method, speed: float) -> Predicted:
+                return predicted(profile.graph, profiles[method], SLOWDOWNS, links, parts, placement, speed)
+
+            speeds = {method: own_seconds / execution.whole_seconds for method, execution in profiles.items()}
+            return PlacementResult(
+                model=self._model.name,
+                scattered=placement.scattered,
+                components=sum(bool(component.layers) for component in parts),
+                quantized=len(placement.quantized),
+                speeds=speeds,
+                measured=taken,
+                predicted={method: predict(method, speeds[method]) for method in METHODS},
+                unscaled_seconds={method: predict(method, 1.0).seconds for method in METHODS},
+            )
+
+        results: list[PlacementResult] = []
         async with self._servers.deployed(*await divided(data, profile, whole, components), device) as reference:
             drawn = random_placements(profile.graph, [server.name for server in SERVERS], placements, seed)
             for number, placement in enumerate(drawn):
                 self._progress((number + 1) / (placements + 1), f"{self._model.name}: placement {number + 1}")
                 components = plan_components(profile.graph, placement.servers, device)
                 async with self._servers.deployed(*await divided(data, profile, placement, components), device) as one:
-                    taken.append(_Taken(placement, components, *await self._measure(one, reference, inputs)))
-        own_speeds = smoothed([one.references for one in taken])
-
-        def result(one: _Taken, own_seconds: float) -> PlacementResult:
-            def predict(method: Method, speed: float) -> Predicted:
-                execution = profiles[method]
-                return predicted(profile.graph, execution, SLOWDOWNS, links, one.components, one.placement, speed)
-
-            speeds = {method: own_seconds / execution.whole_seconds for method, execution in profiles.items()}
-            return PlacementResult(
-                model=self._model.name,
-                scattered=one.placement.scattered,
-                components=sum(bool(component.layers) for component in one.components),
-                quantized=len(one.placement.quantized),
-                speeds=speeds,
-                measured=one.measured,
-                predicted={method: predict(method, speeds[method]) for method in METHODS},
-                unscaled_seconds={method: predict(method, 1.0).seconds for method in METHODS},
-            )
-
-        return [result(one, seconds / REFERENCE.slowdown) for one, seconds in zip(taken, own_speeds, strict=True)]
+                    results.append(result(placement, components, *await self._measure(one, reference, inputs)))
+        return results
 
     async def _measure(
         self, running: Running, reference: Running, inputs: Mapping[str, Array]
-    ) -> tuple[Measured, list[float]]:
-        """What the placement takes, and the seconds of each of the reference's runs meanwhile."""
+    ) -> tuple[Measured, float]:
+        """What the placement takes, and what the reference takes meanwhile, at the machine's own speed.
+
+        In turns, for a processor shared with strangers is slower and faster by a tenth within a minute.
+        """
         reports: list[InferReport] = []
-        references: list[InferReport] = []
+        references: list[float] = []
         for number in range(WARM_UP + MOST_ROUNDS * self._requests):
             if len(reports) >= self._requests and measured(reports).noise < QUIET:
                 break
-            report = await running.request(inputs)
+            report, other = await running.request(inputs), await reference.request(inputs)
             if number >= WARM_UP:
                 reports.append(report)
-            if number % 2:
-                references.append(await reference.request(inputs))
-        return measured(reports), [run.compute_seconds for one in references for run in one.runs]
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """A placement that was measured, and the seconds of each of the reference's runs meanwhile."""
-
-    placement: Placement
-    components: tuple[PlannedComponent, ...]
-    measured: Measured
-    references: list[float]
-
-
-def smoothed(references: Sequence[Sequence[float]]) -> list[float]:
-    """Median seconds of the reference during each placement and its neighbours.
-
-    A processor shared with strangers is slower and faster by a tenth from run to run, which a handful of runs would
-    take for its speed; what lasts for minutes is seen in the neighbours too.
-    """
-    return [
-        statistics.median(itertools.chain(*references[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]))
-        for place in range(len(references))
-    ]
+                references.append(sum(run.compute_seconds for run in other.runs) / REFERENCE.slowdown)
+        return measured(reports), usual(references)
 
 
 def _prepare(model: BenchModel) -> tuple[bytes, ModelProfile, Mapping[str, Array]]:

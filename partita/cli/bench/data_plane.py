@@ -8,7 +8,7 @@ import typer
 
 from core.errors import InternalError
 from partita import units
-from partita.cli.bench.app import bench_app, require_writable
+from partita.cli.bench.app import bench_app, measuring, require_writable, say_stolen
 from partita.cli.options import AsJson
 from partita.cli.output import out, print_json, progress_bar, table
 
@@ -27,8 +27,8 @@ def transport(
     from bench.transport.results import summary
     from bench.transport.run import run
 
-    with progress_bar("bench transport") as progress:
-        figures = summary(run(quick, progress))
+    with measuring("transport") as (progress, figures):
+        figures |= summary(run(quick, progress))
     if as_json:
         print_json(figures)
     else:
@@ -52,6 +52,7 @@ def _show_transport(figures: dict[str, Any]) -> None:
     out.print(shown)
     if figures["not_shaped"]:
         out.print(f"no shaped links: {figures['not_shaped']}")
+    say_stolen(figures)
 
 
 @bench_app.command("cutting")
@@ -65,10 +66,11 @@ def cutting(
     """
     from bench.cutting.run import ROUNDS, quick_model, run, standard_model, summary
 
-    with progress_bar("bench cutting") as progress:
+    with measuring("cutting") as (progress, figures):
         results = run(quick_model() if quick else standard_model(), 3 if quick else ROUNDS, progress)
+        figures |= summary(results)
     if as_json:
-        print_json(summary(results))
+        print_json(figures)
         return
     shown = table("parts", ">time", ">overhead", ">tensors", ">bytes", ">hops", ">raw socket")
     shown.add_row("whole", units.seconds(results.whole_seconds), *("–",) * 5)
@@ -84,6 +86,7 @@ def cutting(
         )
     out.print(shown)
     out.print(f"{results.model}; hops: to another process of this machine and the reply back, added up")
+    say_stolen(figures)
 
 
 @bench_app.command("pipeline")
@@ -108,9 +111,9 @@ def pipeline(
 
     if picture is not None:
         require_writable(picture)
-    with progress_bar("bench pipeline") as progress:
+    with measuring("pipeline") as (progress, figures):
         results = asyncio.run(run(quick_models() if quick else standard_models(), turns, seconds, progress))
-    figures = summary(results)
+        figures |= summary(results)
     if as_json:
         print_json(figures)
     else:
@@ -154,6 +157,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
     out.print("measured in the same run, and (alone) while the other core idles; slow link: share of its throughput;")
     out.print("by processor: processor time of an answer on the busier core, whole by divided, which other programs")
     out.print("disturb least; of at most: what both servers take together by what the slower one takes")
+    say_stolen(figures)
 
 
 @bench_app.command("seeing")
@@ -171,9 +175,9 @@ def seeing(
     from bench.seeing.results import summary
     from bench.seeing.run import quick_models, run, standard_models
 
-    with progress_bar("bench seeing") as progress:
+    with measuring("seeing") as (progress, figures):
         models = quick_models() if quick else standard_models()
-        figures = summary(asyncio.run(run(models, seconds, progress)))
+        figures |= summary(asyncio.run(run(models, seconds, progress)))
     if as_json:
         print_json(figures)
         return
@@ -197,6 +201,7 @@ def seeing(
     )
     out.print(f"takes where two requests a second are traced: metrics read every 15 s ({reading}) and traces sent")
     out.print(f"every 5 s ({sending}) included; in brackets: 95 % confidence")
+    say_stolen(figures)
 
 
 @bench_app.command("soak")

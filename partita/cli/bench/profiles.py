@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from partita import units
-from partita.cli.bench.app import bench_app, require_writable
+from partita.cli.bench.app import bench_app, measuring, require_writable, say_stolen
 from partita.cli.options import AsJson
 from partita.cli.output import out, print_json, progress_bar, table
 
@@ -37,10 +37,10 @@ def prediction(
 
     if picture is not None:
         require_writable(picture)
-    with progress_bar("bench prediction") as progress:
+    with measuring("prediction") as (progress, figures):
         models = quick_models() if quick else standard_models()
         results = asyncio.run(run(models, placements, requests, seed, progress))
-    figures = summary(results)
+        figures |= summary(results)
     if as_json:
         print_json(figures)
     else:
@@ -69,6 +69,7 @@ def _show_prediction(figures: dict[str, Any]) -> None:
         f"{figures['unscaled_p95_error']:.1%}, thesis {figures['thesis_unscaled_median_error']:.1%} and "
         f"{figures['thesis_unscaled_p95_error']:.1%}"
     )
+    say_stolen(figures)
 
 
 @bench_app.command("noise")
