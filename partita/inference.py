@@ -8,12 +8,15 @@ import grpc
 from core.errors import InternalError
 from core.tensors import Array
 from partita.results import InferReport, to_infer_report
-from partita.v1 import front_end_pb2, front_end_pb2_grpc
+from partita.v1 import front_end_pb2, front_end_pb2_grpc, types_pb2
+from services.runtime.encoding import chunk_messages
 from services.runtime.errors import typed_errors
-from services.runtime.streams import TensorsAssembly, tensor_parts
+from services.runtime.streams import TensorsAssembly, from_spec, spec_of
 
 ANSWER_LIMIT_BYTES = 2**31
 """Largest single output that is accepted."""
+
+_INFER = f"/{front_end_pb2.DESCRIPTOR.services_by_name['FrontEnd'].full_name}/Infer"
 
 REPORT_SECONDS = 10.0
 """Deadline of asking what became of a request."""
@@ -32,12 +35,15 @@ async def infer(
     Raises:
         PartitaError: as the FrontEnd raised it; DeadlineExceededError after ``timeout_seconds``.
     """
-    stub = front_end_pb2_grpc.FrontEndStub(channel)
+    # The stub's own would copy inputs five times.
+    stream: grpc.aio.StreamStreamMultiCallable[bytes, front_end_pb2.InferResponse] = channel.stream_stream(
+        _INFER, response_deserializer=front_end_pb2.InferResponse.FromString
+    )
     assembly = TensorsAssembly(ANSWER_LIMIT_BYTES)
     outputs: dict[str, Array] = {}
     report: InferReport | None = None
     with typed_errors(f"the FrontEnd at {address}", time.monotonic() + timeout_seconds):
-        call = stub.Infer(_requests(deployment, inputs, request_id), timeout=timeout_seconds)
+        call = stream(_requests(deployment, inputs, request_id), timeout=timeout_seconds)
         try:
             async for response in call:
                 if response.WhichOneof("part") == "report":
@@ -52,13 +58,14 @@ async def infer(
     return outputs, report
 
 
-async def _requests(
-    deployment: str, inputs: Mapping[str, Array], request_id: str
-) -> AsyncIterator[front_end_pb2.InferRequest]:
+async def _requests(deployment: str, inputs: Mapping[str, Array], request_id: str) -> AsyncIterator[bytes]:
     header = front_end_pb2.InferHeader(deployment=deployment, request_id=request_id)
-    yield front_end_pb2.InferRequest(header=header)
-    for part in tensor_parts(inputs):
-        yield front_end_pb2.InferRequest(tensor=part)
+    yield front_end_pb2.InferRequest(header=header).SerializeToString()
+    for name, array in inputs.items():
+        part = types_pb2.TensorPart(header=from_spec(spec_of(name, array)))
+        yield front_end_pb2.InferRequest(tensor=part).SerializeToString()
+        for message in chunk_messages(front_end_pb2.InferRequest.TENSOR_FIELD_NUMBER, array):
+            yield message
 
 
 async def fetch_report(channel: grpc.aio.Channel, address: str, request_id: str) -> InferReport:

@@ -6,6 +6,7 @@ What is written is byte for byte what protobuf writes for ``CarryRequest``; what
 from dataclasses import dataclass
 
 from partita.v1 import tensor_transport_pb2
+from services.runtime.encoding import read_varint, varint
 
 _HEADER_TAG, _DATA_TAG = b"\x0a", b"\x12"
 """Fields 1 and 2 of ``CarryRequest``, both with a length before them."""
@@ -22,9 +23,9 @@ class Frame:
 def to_bytes(frame: Frame) -> bytes:
     """The frame as it goes over the wire."""
     header = frame.header.SerializeToString()
-    parts: tuple[bytes | memoryview, ...] = (_HEADER_TAG, _varint(len(header)), header)
+    parts: tuple[bytes | memoryview, ...] = (_HEADER_TAG, varint(len(header)), header)
     if frame.data.nbytes:
-        parts += (_DATA_TAG, _varint(frame.data.nbytes), frame.data)
+        parts += (_DATA_TAG, varint(frame.data.nbytes), frame.data)
     return b"".join(parts)
 
 
@@ -36,12 +37,12 @@ def from_bytes(message: bytes) -> Frame:
     """
     view = memoryview(message)
     if message[:1] == _HEADER_TAG:
-        size, start = _read_varint(message, 1)
+        size, start = read_varint(message, 1)
         end = start + size
         if end == len(message):
             return Frame(_header(message[start:end]), view[end:])
         if message[end : end + 1] == _DATA_TAG:
-            size, start_of_data = _read_varint(message, end + 1)
+            size, start_of_data = read_varint(message, end + 1)
             if start_of_data + size == len(message):
                 return Frame(_header(message[start:end]), view[start_of_data:])
     # Another writer's order, or fields that we do not know.
@@ -51,23 +52,3 @@ def from_bytes(message: bytes) -> Frame:
 
 def _header(message: bytes) -> tensor_transport_pb2.CarryHeader:
     return tensor_transport_pb2.CarryHeader.FromString(message)
-
-
-def _varint(number: int) -> bytes:
-    written = bytearray()
-    while number > 0x7F:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
-
-
-def _read_varint(message: bytes, position: int) -> tuple[int, int]:
-    """The number at ``position`` and the position after it; a length that no message has where it does not end."""
-    number = shift = 0
-    for index in range(position, min(position + 10, len(message))):
-        number |= (message[index] & 0x7F) << shift
-        if message[index] < 0x80:
-            return number, index + 1
-        shift += 7
-    return 2**64, position
