@@ -16,8 +16,9 @@ class ModelResult:
         model: its name.
         crossing_bytes: of the tensors between the two servers, there and back.
         cut_bound: what both servers take by what the slower one takes, each alone: no gain is above it.
-        whole: loads of the whole model on one server, a core.
-        halves: loads of the same in two halves on two servers, a core each; as many as ``whole``.
+        whole: loads of the whole model on one server, where the callers have its core too.
+        helped: the same where they have the other core.
+        halves: loads of the same in two halves on two servers, a core each, the callers on one of them.
         independent: answers per second of two whole models, one on each core, at the same time.
         curve: loads of the two halves, from one request in flight to many.
         link: load of the two halves where the link between them is slower than both.
@@ -28,6 +29,7 @@ class ModelResult:
     crossing_bytes: int
     cut_bound: float
     whole: Sequence[Load]
+    helped: Sequence[Load]
     halves: Sequence[Load]
     independent: Sequence[float]
     curve: Sequence[Load]
@@ -39,6 +41,13 @@ class ModelResult:
         """Answers per second of two cores by those of one, median over the turns."""
         return statistics.median(
             two.answers_per_second / one.answers_per_second for one, two in zip(self.whole, self.halves, strict=True)
+        )
+
+    @property
+    def helped_speedup(self) -> float:
+        """The same by the whole model's where a second core serves the callers."""
+        return statistics.median(
+            two.answers_per_second / one.answers_per_second for one, two in zip(self.helped, self.halves, strict=True)
         )
 
     @property
@@ -84,6 +93,7 @@ class ModelResult:
             "latency_seconds": statistics.median(one.latency_seconds for one in self.halves),
             "in_flight": self.halves[0].in_flight,
             "two_core_speedup": self.speedup,
+            "helped_speedup": self.helped_speedup,
             "processor_speedup": self.processor_speedup,
             "core_seconds": {
                 "whole": _medians([one.core_seconds for one in self.whole]),

@@ -75,7 +75,7 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
         processes = {cluster.processes[name].pid: core for name, core in cores.items()}
         for process, core in processes.items():
             pin(process, {core})
-        # Callers need a core as well: not the one of the server that answers them.
+        # Callers need a core as well: of two servers' cores the one that has no FrontEnd.
         stack.enter_context(pinned(second_core))
         processes[os.getpid()] = second_core
 
@@ -88,7 +88,7 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
         whole = await deployed("device", "device")
         other_whole = await deployed("edge", "edge", "edge")
 
-        count = 3 * turns + len(CURVE) + 1
+        count = 4 * turns + len(CURVE) + 1
         done = 0
 
         async def taken(running: Running, in_flight: int = IN_FLIGHT) -> Load:
@@ -97,16 +97,22 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
             progress(done / count, f"{name}: {in_flight} requests in flight")
             return await load(running, halves.inputs, in_flight, seconds, processes)
 
-        one, two, independent = [], [], []
+        one, helped, two, independent = [], [], [], []
         for _ in range(turns):
-            one.append(await taken(whole))
+            with pinned(first_core):
+                processes[os.getpid()] = first_core
+                one.append(await taken(whole))
+            processes[os.getpid()] = second_core
+            helped.append(await taken(whole))
             two.append(await taken(split))
             pair = await asyncio.gather(taken(whole), load(other_whole, halves.inputs, IN_FLIGHT, seconds, processes))
             independent.append(sum(item.answers_per_second for item in pair))
         curve = [await taken(split, in_flight) for in_flight in CURVE]
         slow = await taken(behind_link)
     crossing = halves.forth_bytes + halves.back_bytes
-    return ModelResult(name, crossing, sum(alone) / max(alone), one, two, independent, curve, slow, link_seconds)
+    return ModelResult(
+        name, crossing, sum(alone) / max(alone), one, helped, two, independent, curve, slow, link_seconds
+    )
 
 
 def _cores() -> tuple[int, int]:

@@ -106,6 +106,7 @@ def result(link_rate: float = 4.5) -> ModelResult:
         1000,
         1.9,
         whole=loads(5, 4, 5, core_seconds=0.18),
+        helped=loads(6, 5, 5),
         halves=loads(9, 8, 9.5),
         independent=[9.0, 7.6, 9.5],
         curve=[Load(1, 5, 0.2, {"a": 0.08, "b": 0.08}, {0: 0.08, 1: 0.08})],
@@ -117,6 +118,7 @@ def result(link_rate: float = 4.5) -> ModelResult:
 def test_figures() -> None:
     figures = summary([result(), result(link_rate=3.0)])
     assert figures["two_core_speedup"] == pytest.approx(1.9)
+    assert figures["models"]["m"]["helped_speedup"] == pytest.approx(1.6)
     assert figures["independent_speedup"] == pytest.approx(1.9)
     # The worse of both kinds of bound: 0.9 by the busiest server, 3 of 5 a second over the slow link.
     assert figures["bound_ratio"] == pytest.approx(0.6)
