@@ -1,6 +1,5 @@
 """Seconds of every layer of a model on this server, in float and in int8."""
 
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +20,7 @@ from profilers.layer_by_layer import rescale, time_layers
 from profilers.node_times import time_nodes
 from profilers.random_inputs import random_inputs
 from profilers.random_parts import time_random_parts
-from profilers.served_runs import ServedModel
+from profilers.served_runs import ServedModel, usual
 from profilers.wire_layers import wired_tensors, without_wire_layers
 
 _RUNS = (3, 40)
@@ -162,7 +161,7 @@ def _runs(seconds: float) -> int:
 
 
 def _time_whole(models: Sequence[bytes], runtime: RuntimeSettings, inputs: Mapping[str, Array]) -> list[float]:
-    """Return the median seconds of a run of each model, taken in turns, so that a busy moment meets all alike."""
+    """Return the usual seconds of a run of each model, taken in turns, so that a busy moment meets all alike."""
     served = [ServedModel(model, runtime) for model in models]
     for one in served:
         one.run(inputs)
@@ -172,4 +171,4 @@ def _time_whole(models: Sequence[bytes], runtime: RuntimeSettings, inputs: Mappi
     while len(times[0]) < least or (len(times[0]) < most and time.perf_counter() - begin < _SECONDS):
         for one, taken in zip(served, times, strict=True):
             taken.append(one.run(inputs)[0])
-    return [statistics.median(taken) for taken in times]
+    return [usual(taken) for taken in times]

@@ -16,10 +16,10 @@ from model_divider.silu import fuse_silu
 from profilers.served_runs import ServedModel, usual
 
 _SPLITS, _PARTS = 4, 10
-"""How often the model is cut, in float and as often with int8 layers, and into how many parts."""
+"""How often the model is cut at most, in float and as often with int8 layers, and into how many parts."""
 _ROUNDS = (4, 7)
 """Fewest and most runs of each part, in turns with the whole model."""
-_SECONDS = 2.0
+_SECONDS = 4.0
 """How long the runs of one split go on between these bounds."""
 
 Quantize = Callable[[Sequence[str]], onnx.ModelProto]
@@ -71,7 +71,8 @@ def time_random_parts(
     order = [name for name in graph.topological_order if name in graph.by_name]
     dice = random.Random(seed)  # noqa: S311 - no secret
     whole = ServedModel(quantize(()).SerializeToString(), runtime)
-    splits = (_SPLITS * (1 + bool(graph.quantizable))) if len(order) > 1 else 0
+    # Few layers need few parts to explain them.
+    splits = min(_SPLITS, 2 + len(order) // _PARTS) * (1 + bool(graph.quantizable)) if len(order) > 1 else 0
     found: list[Part] = []
     for split in range(splits):
         progress(split / splits, f"timing parts of the model, cut at random ({split + 1} of {splits})")

@@ -31,8 +31,8 @@ ENOUGH_SECONDS = 2.0
 BUDGET_SECONDS = 4.5
 """What a link's transfers may take together: none is begun that would presumably exceed it."""
 
-PAUSE_SECONDS = 0.01
-"""Before each transfer, as long as short components take."""
+PAUSE_SECONDS = 0.03
+"""Before each transfer: what a server does first after a while is slower, and components take as long."""
 
 COMPUTED_BYTES = 2**23
 """Written before each transfer, as components write their tensors: of what was in the caches little is left then."""
@@ -121,7 +121,7 @@ class _Probing:
 
     Attributes:
         found: bytes and seconds.
-        spent: seconds of all transfers.
+        spent: seconds of all transfers, with the pauses before them.
     """
 
     def __init__(self, send: Send) -> None:
@@ -134,7 +134,7 @@ class _Probing:
         """Make a transfer; returns its seconds."""
         seconds = await self._send(byte_count)
         self.found.append((byte_count, seconds))
-        self.spent += seconds
+        self.spent += seconds + (0.0 if byte_count == BARE_BYTES else PAUSE_SECONDS)
         return seconds
 
     async def go_round(self, round_trip: float) -> None:

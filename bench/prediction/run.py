@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx
 
@@ -11,6 +12,7 @@ from bench.prediction.models import BenchModel
 from bench.prediction.placements import Placement, random_placements
 from bench.prediction.predicted import Predicted, predicted
 from bench.prediction.results import Method, PlacementResult
+from bench.stolen import StolenTime
 from core.plan import PlannedComponent
 from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, RuntimeSettings, TimingMethod
 from core.progress import Progress, no_progress, part
@@ -41,8 +43,8 @@ METHODS: Mapping[Method, TimingMethod] = {"ours": "profiler", "thesis": "layer-b
 WARM_UP = 2
 """First requests to a placement, which do not count."""
 
-MOST_ROUNDS, QUIET = 3, 0.03
-"""Where every other request took so much longer than those between, there are more requests, up to so many times."""
+MOST_ROUNDS, QUIET = 3, 0.05
+"""Where the host kept back more than this share of the processor time, there are more requests, up to so many times."""
 
 
 async def run(
@@ -123,18 +125,35 @@ class _Bench:
     ) -> tuple[Measured, float]:
         """What the placement takes, and what the reference takes meanwhile, at the machine's own speed.
 
-        In turns, for a processor shared with strangers is slower and faster by a tenth within a minute.
+        In turns, for a processor shared with strangers is slower and faster by a tenth within a minute. What counts
+        are the turns from which the host kept back least.
         """
-        reports: list[InferReport] = []
-        references: list[float] = []
+        turns: list[_Turn] = []
         for number in range(WARM_UP + MOST_ROUNDS * self._requests):
-            if len(reports) >= self._requests and measured(reports).noise < QUIET:
+            if sum(turn.stolen < QUIET for turn in turns) >= self._requests:
                 break
+            stolen = StolenTime()
             report, other = await running.request(inputs), await reference.request(inputs)
             if number >= WARM_UP:
-                reports.append(report)
-                references.append(sum(run.compute_seconds for run in other.runs) / REFERENCE.slowdown)
-        return measured(reports), usual(references)
+                seconds = sum(run.compute_seconds for run in other.runs) / REFERENCE.slowdown
+                turns.append(_Turn(stolen.share, report, seconds))
+        kept = sorted(turns, key=lambda turn: turn.stolen)[: self._requests]
+        return measured([turn.report for turn in kept]), usual([turn.reference_seconds for turn in kept])
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A request to a placement, and one to the reference.
+
+    Attributes:
+        stolen: share of the processor time asked for meanwhile that the host kept back.
+        report: of the placement's.
+        reference_seconds: what the reference computed for, at the machine's own speed.
+    """
+
+    stolen: float
+    report: InferReport
+    reference_seconds: float
 
 
 def _prepare(model: BenchModel) -> tuple[bytes, ModelProfile, Mapping[str, Array]]:
