@@ -268,7 +268,9 @@ class Connection:
             else:
                 outgoing, frame = self._next()
                 frame = await outgoing.compressed(frame)
-            await sent(frame.data.nbytes)
+            # What is in shared memory has been paced already, and its announcement is no second tensor.
+            if frame.data.nbytes:
+                await sent(frame.data.nbytes)
             # Others are to have their turn, however fast the receiver is.
             await (wire.write(frame) or asyncio.sleep(0))
 
