@@ -27,7 +27,7 @@ def prediction(
     """Compare predicted with measured latency of random placements, by our profile and by the thesis's.
 
     Three models, each cut and partly quantised at random, run on three servers of unequal speed behind the real data
-    plane; takes some ten minutes. Both profiles predict the same placements, by the planner's own cost model. The
+    plane; takes 15 to 30 minutes. Both profiles predict the same placements, by the planner's own cost model. The
     machine's speed may change between a profile and a measurement: requests to the undivided model, in turns with
     the others, tell by how much, and predictions are scaled by it. Figures without that are given as well.
     """
