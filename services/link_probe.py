@@ -29,7 +29,7 @@ ENOUGH_SECONDS = 2.0
 """After so long no size is sent more often than needed."""
 
 BUDGET_SECONDS = 4.5
-"""What a link's transfers may take together: none is begun that would presumably exceed it."""
+"""What a link's transfers and the pauses before them may take together: none is begun that would likely exceed it."""
 
 PAUSE_SECONDS = 0.03
 """Before each transfer: what a server does first after a while is slower, and components take as long."""

@@ -39,16 +39,16 @@ class ModelResult:
     @property
     def speedup(self) -> float:
         """Answers per second of two cores by those of one, median over the turns."""
-        return statistics.median(
-            two.answers_per_second / one.answers_per_second for one, two in zip(self.whole, self.halves, strict=True)
-        )
+        return self._gain_over(self.whole)
 
     @property
     def helped_speedup(self) -> float:
         """The same by the whole model's where a second core serves the callers."""
-        return statistics.median(
-            two.answers_per_second / one.answers_per_second for one, two in zip(self.helped, self.halves, strict=True)
-        )
+        return self._gain_over(self.helped)
+
+    def _gain_over(self, single: Sequence[Load]) -> float:
+        rates = zip(single, self.halves, strict=True)
+        return statistics.median(two.answers_per_second / one.answers_per_second for one, two in rates)
 
     @property
     def independent_speedup(self) -> float:
