@@ -75,6 +75,7 @@ class DeploymentVersion:
         front_end_address: ``host:port`` of the device's FrontEnd.
         parallel: the plan's prediction, from which the FrontEnd knows how many requests fill the pipeline.
         lost: servers that were lost, for which reason this version takes the place of the one before.
+        micro_batch: for how many requests that wait a server may run a component at once.
     """
 
     deployment: str
@@ -86,6 +87,7 @@ class DeploymentVersion:
     front_end_address: str
     parallel: ParallelPrediction | None = None
     lost: tuple[str, ...] = ()
+    micro_batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ class ComponentRun:
 
     ``queue_seconds`` runs from the last input's arrival to the start; ``transfer_seconds`` is the longest
     time that sending one of its outputs took. ``start_seconds`` is when its last input had arrived: on its server
-    since the request came there, in an answer since the request was sent on its way.
+    since the request came there, in an answer since the request was sent on its way. ``together`` is for how many
+    requests the component ran at once, in ``compute_seconds``.
     """
 
     component: int
@@ -131,6 +134,7 @@ class ComponentRun:
     compute_seconds: float
     transfer_seconds: float
     start_seconds: float = 0.0
+    together: int = 1
 
     @property
     def end_seconds(self) -> float:

@@ -23,6 +23,7 @@ from core.profiles import ModelProfile, ModelProfilerSettings
 from core.progress import Progress, no_progress, part
 from core.samples import Sample, pack_samples
 from core.tensors import check_inputs
+from deployer.micro_batch import check_micro_batch
 from deployer.planning import PlanWishes, build_problem, choose_servers
 from deployer.ports import Admission, ModelDivider, ModelPool, Nodes, Optimizer, Registry
 from deployer.profiling import Profiles, Profiling
@@ -163,30 +164,34 @@ class Deployer:
         profiles, notes = within_reach(await self._profiles(model, wishes.settings, servers, progress))
         return build_problem(profiles, wishes), profiles.model.settings, notes
 
-    async def deploy(self, plan_id: str, name: str, progress: Progress) -> DeploymentRecord:
+    async def deploy(self, plan_id: str, name: str, progress: Progress, micro_batch: int = 1) -> DeploymentRecord:
         """Make a plan ready everywhere, then the current version; until then the old one answers.
 
         Args:
             name: of the deployment; empty takes the model's.
+            micro_batch: for how many requests that wait a server may run a component at once.
 
         Raises:
             NotFoundError: no such plan.
+            InvalidArgumentError: the model has no dimension along which requests could be joined, or too many are.
             InfeasiblePlanError: the plan is infeasible.
             ServerUnavailableError: a server of the plan is gone.
         """
         record = self.records.plan(plan_id)
         if record.plan.status == "infeasible":
             raise InfeasiblePlanError(f"plan {plan_id} is infeasible: {record.plan.reason}")
-        return await self._put_in_force(record, name or record.model.name, progress)
+        check_micro_batch(record.model, micro_batch)
+        return await self._put_in_force(record, name or record.model.name, progress, micro_batch)
 
     async def _move(self, replaced: DeploymentRecord, record: PlanRecord, lost: Collection[str]) -> None:
-        await self._put_in_force(record, replaced.name, no_progress, replaced, lost)
+        await self._put_in_force(record, replaced.name, no_progress, replaced.version.micro_batch, replaced, lost)
 
     async def _put_in_force(
         self,
         record: PlanRecord,
         deployment: str,
         progress: Progress,
+        micro_batch: int,
         replaced: DeploymentRecord | None = None,
         lost: Collection[str] = (),
     ) -> DeploymentRecord:
@@ -212,6 +217,7 @@ class Deployer:
                 front_end_address=servers[device].services["front_end"],
                 parallel=record.plan.parallel,
                 lost=tuple(lost),
+                micro_batch=micro_batch,
             )
             new = DeploymentRecord(
                 name=deployment,

@@ -20,8 +20,13 @@ SERVER_EXTRA_SECONDS = 0.5
 class Inferencers(Protocol):
     """The servers that take part in requests."""
 
-    def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
-        """Have a server do its part in a request, for at most ``seconds``; closing the iterator ends it there."""
+    def run(
+        self, server: str, address: str, key: RequestKey, seconds: float, alone: bool
+    ) -> AsyncGenerator[ComponentRun]:
+        """Have a server do its part in a request, for at most ``seconds``; closing the iterator ends it there.
+
+        If ``alone``, not together with other requests.
+        """
 
     async def to_inferencer(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
@@ -62,6 +67,7 @@ class Attempts:
         inputs: Mapping[str, Array],
         seconds: float,
         waiting_for: set[str],
+        alone: bool = False,
     ) -> Answer:
         """Try once; however it ends, every server is told to free what it holds.
 
@@ -69,6 +75,7 @@ class Attempts:
             key: of this attempt alone.
             seconds: time until the deadline, which is the caller's to keep.
             waiting_for: is kept to the names of the servers that are not done.
+            alone: nothing of it may be computed together with other requests.
 
         Raises:
             PartitaError: the first that a server raised.
@@ -79,7 +86,7 @@ class Attempts:
         self._under_way[key.deployment, key.version] += 1
         waiting_for.update(version.addresses)
         try:
-            return await self._exchange(version, key, inputs, seconds + SERVER_EXTRA_SECONDS, waiting_for)
+            return await self._exchange(version, key, inputs, seconds + SERVER_EXTRA_SECONDS, waiting_for, alone)
         except BaseExceptionGroup as group:
             raise root_cause(group) from group
         finally:
@@ -95,6 +102,7 @@ class Attempts:
         inputs: Mapping[str, Array],
         seconds: float,
         waiting_for: set[str],
+        alone: bool,
     ) -> Answer:
         runs: list[ComponentRun] = []
         start = time.perf_counter()
@@ -102,7 +110,7 @@ class Attempts:
 
         async def take_part(server: str, address: str) -> None:
             called = time.perf_counter() - start
-            running = self._inferencers.run(server, address, key, seconds)
+            running = self._inferencers.run(server, address, key, seconds, alone)
             runs.extend(aligned(called, [(time.perf_counter() - start, run) async for run in running]))
             waiting_for.discard(server)
 

@@ -32,15 +32,17 @@ EMPTYING_ROUNDS = 2
 class ConcurrencyLimit:
     """The limit of one deployment. It has no clock of its own: times are told, in seconds."""
 
-    def __init__(self, depth: float, most: int) -> None:
+    def __init__(self, depth: float, most: int, together: int = 1) -> None:
         """Begin with what the plan predicts.
 
         Args:
             depth: predicted throughput × latency, in requests.
             most: no limit is above this.
+            together: how many requests servers may compute at once; so many wait while as many are computed.
         """
         self._depth = depth
         self._most = most
+        self._reserve = RESERVE * together
         self._rates: deque[float] = deque(maxlen=RATE_ROUNDS)
         self._latencies: deque[float] = deque(maxlen=FULL_ROUNDS + EMPTYING_ROUNDS)
         self._full_rounds = 0
@@ -54,7 +56,7 @@ class ConcurrencyLimit:
         """How many requests may be in flight, at least one."""
         if self._emptying:
             return max(1, math.ceil(self._depth * EMPTYING_GAIN))
-        return max(1, min(self._most, math.ceil(self._depth * GAIN) + RESERVE))
+        return max(1, min(self._most, math.ceil(self._depth * GAIN) + self._reserve))
 
     @property
     def answers_per_second(self) -> float | None:

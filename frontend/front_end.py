@@ -83,7 +83,8 @@ class FrontEnd:
         self._told.set()
         if known is not None and known.version == version.version:
             return
-        self._queue.open(version.deployment, ConcurrencyLimit(_depth(version), self._request_limit))
+        limit = ConcurrencyLimit(_depth(version), self._request_limit, version.micro_batch)
+        self._queue.open(version.deployment, limit)
         self._attempts.give_up(version)
 
     def deactivate(self, deployment: str) -> None:
@@ -129,7 +130,9 @@ class FrontEnd:
         """The versions in force by deployment."""
         return self._current
 
-    async def infer(self, deployment: str, read: ReadInputs, seconds: float | None, request_id: str = "") -> Answer:
+    async def infer(
+        self, deployment: str, read: ReadInputs, seconds: float | None, request_id: str = "", alone: bool = False
+    ) -> Answer:
         """Answer one request, when its turn comes.
 
         A request whose id is under way already joins that one: its inputs are not read, and it gets the same answer
@@ -140,6 +143,7 @@ class FrontEnd:
             read: reads the inputs, model input name → array; called once the request has a place in the queue.
             seconds: time until the deadline; ``None`` takes the default.
             request_id: names the request if its caller may send it again; else empty.
+            alone: nothing of it may be computed together with other requests, whatever the deployment allows.
 
         Raises:
             InvalidArgumentError: the id is too long or not printable.
@@ -161,7 +165,7 @@ class FrontEnd:
             async with asyncio.timeout(allowed - min(REPLY_SECONDS, allowed / 10)) as limit:
                 deadline = limit.when() or 0.0
                 return await self._flights.run(
-                    (deployment, name), lambda: self._in_turn(deployment, name, read, deadline, state)
+                    (deployment, name), lambda: self._in_turn(deployment, name, read, deadline, state, alone)
                 )
         except TimeoutError:
             late = _late(deployment, allowed, state)
@@ -177,7 +181,9 @@ class FrontEnd:
             spent = asyncio.get_running_loop().time() - state.sent
             self.history.add(Report(name, deployment, 0, state.sent - state.asked, spent, error=str(error)))
 
-    async def _in_turn(self, deployment: str, name: str, read: ReadInputs, deadline: float, state: _State) -> Answer:
+    async def _in_turn(
+        self, deployment: str, name: str, read: ReadInputs, deadline: float, state: _State, alone: bool
+    ) -> Answer:
         async with self._queue.place(deployment) as place:
             inputs = await read()
             check_inputs(self.current(deployment).division.inputs, inputs)
@@ -191,7 +197,7 @@ class FrontEnd:
                 key = RequestKey(deployment, version.version, f"{name}.{uuid.uuid4().hex[:8]}")
                 seconds = deadline - asyncio.get_running_loop().time()
                 state.not_done = set()
-                return await self._attempts.run(version, key, inputs, seconds, state.not_done)
+                return await self._attempts.run(version, key, inputs, seconds, state.not_done, alone)
 
             def failed(failure: PartitaError) -> None:
                 state.failure = failure

@@ -1,6 +1,7 @@
 """One server's part in deployments: loads its components and runs them when their inputs are complete."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -10,13 +11,17 @@ from typing import Any
 
 from core.concurrency import run_all
 from core.deployment import FRONT_END, Component, ComponentRun, DeploymentVersion, RequestKey
-from core.errors import InvalidArgumentError, InvalidTensorError, NotFoundError
+from core.errors import InvalidArgumentError, InvalidModelError, InvalidTensorError, NotFoundError
 from core.profiles import RuntimeSettings
 from core.progress import Progress
 from core.tensors import Array, TensorSpec
+from inferencer.line import Line
 from inferencer.ports import BlobSource, Outlet
 from inferencer.requests import Request, RequestTable
 from inferencer.session import Session
+from inferencer.together import session_for_many
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class _Loaded:
 
     version: DeploymentVersion
     components: tuple[Component, ...]
-    sessions: Mapping[int, Session]
+    lines: Mapping[int, Line]
     servers: Mapping[int, str]
     specs: Mapping[str, TensorSpec]
     consumers: Mapping[str, int]
@@ -34,7 +39,8 @@ class _Loaded:
 class Inferencer:
     """Components of one server, and the requests that pass through them.
 
-    Components run one at a time, in the order in which their inputs became complete.
+    Components run one at a time, in the order in which their inputs became complete; where the version allows it, what
+    waits for the same component runs together.
     """
 
     def __init__(self, server: str, runtime: RuntimeSettings, blobs: BlobSource, outlet: Outlet) -> None:
@@ -66,27 +72,38 @@ class Inferencer:
             raise InvalidArgumentError(
                 f"version {version.version} of {version.deployment!r} has no component for server {self._server!r}"
             )
-        sessions: dict[int, Session] = {}
+        lines: dict[int, Line] = {}
         for index, component in enumerate(components):
             progress(
                 index / len(components), f"{self._server}: component {component.id}, {len(component.layers)} layers"
             )
             data = await self._blobs.get_blob(component.blob)
-            sessions[component.id] = await asyncio.to_thread(self._load, data, component)
+            line, told = await asyncio.to_thread(self._load, data, component, version.micro_batch)
+            lines[component.id] = line
+            if told:
+                logger.info("component %d of %s: %s", component.id, version.deployment, told)
+                progress((index + 1) / len(components), f"{self._server}: component {component.id}, {told}")
         progress(1.0, f"{self._server}: {len(components)} components ready")
         self._loaded[version.deployment, version.version] = _Loaded(
             version,
             components,
-            sessions,
+            lines,
             {component.id: component.server for component in division.components},
             {spec.name: spec for component in components for spec in component.inputs},
             Counter(spec.name for component in components for spec in component.inputs),
         )
 
-    def _load(self, data: bytes, component: Component) -> Session:
-        session = Session(data, self._runtime)
+    def _load(self, data: bytes, component: Component, micro_batch: int) -> tuple[Line, str]:
+        """The component ready to run, and what is to be told of its running for several requests at once."""
+        session, most, told = Session(data, self._runtime), 1, ""
         session.warm(component.inputs)
-        return session
+        if micro_batch > 1:
+            try:
+                session, most = session_for_many(data, component.inputs, session, self._runtime, micro_batch)
+                told = f"up to {most} requests at once"
+            except InvalidModelError as error:
+                told = f"one request at a time: {error}"
+        return Line(self._executor, session, most), told
 
     def release(self, deployment: str, version: int) -> None:
         """Let go of a version's components; unknown ones are gone already."""
@@ -114,8 +131,10 @@ class Inferencer:
         """
         await self.requests.put(key, name, array)
 
-    async def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
+    async def run(self, key: RequestKey, alone: bool = False) -> AsyncGenerator[ComponentRun]:
         """Do this server's part in one request; yields each component's times when its outputs have arrived.
+
+        Not together with other requests if ``alone``.
 
         Closing the iterator, or an error in any component, frees everything the request holds here.
 
@@ -127,7 +146,8 @@ class Inferencer:
         request = self.requests.open(key, loaded.consumers)
         began = time.perf_counter()
         tasks = [
-            asyncio.create_task(self._run(loaded, key, request, component, began)) for component in loaded.components
+            asyncio.create_task(self._run(loaded, key, request, component, began, alone))
+            for component in loaded.components
         ]
         try:
             for done in asyncio.as_completed(tasks):
@@ -141,26 +161,23 @@ class Inferencer:
                 self.requests.close(key)
 
     async def _run(
-        self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, began: float
+        self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, began: float, alone: bool
     ) -> ComponentRun:
         inputs = {spec.name: await request.wait(spec.name) for spec in component.inputs}
         complete = time.perf_counter()
-        loop = asyncio.get_running_loop()
-        try:
-            started, outputs, ended = await loop.run_in_executor(
-                self._executor, _timed, loaded.sessions[component.id], inputs
-            )
-        except asyncio.CancelledError:
-            # What waits for the executor stays in its queue until its turn, without its inputs now.
-            inputs.clear()
-            raise
+        ran = await loaded.lines[component.id].run(inputs, alone)
         for name in inputs:
             request.taken(name)
         del inputs
-        await self._pass_on(loaded, key, request, component, outputs)
-        passed_on = time.perf_counter()
+        await self._pass_on(loaded, key, request, component, ran.outputs)
         return ComponentRun(
-            component.id, self._server, started - complete, ended - started, passed_on - ended, complete - began
+            component.id,
+            self._server,
+            queue_seconds=ran.started - complete,
+            compute_seconds=ran.ended - ran.started,
+            transfer_seconds=time.perf_counter() - ran.ended,
+            start_seconds=complete - began,
+            together=ran.together,
         )
 
     async def _pass_on(
@@ -197,9 +214,3 @@ class Inferencer:
     def close(self) -> None:
         """Stop running components."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _timed(session: Session, inputs: Mapping[str, Array]) -> tuple[float, dict[str, Array], float]:
-    started = time.perf_counter()
-    outputs = session.run(inputs)
-    return started, outputs, time.perf_counter()

@@ -1,7 +1,7 @@
 """An ONNX Runtime session with the settings that every run on a server shares."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort
@@ -127,6 +127,27 @@ class Session:
             binding.bind_output(spec.name, "cpu", 0, np.dtype(spec.dtype), spec.shape, memory.ctypes.data)
         self._session.run_with_iobinding(binding)
         return outputs
+
+    def run_together(self, requests: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        """Run the model once for several requests, whose tensors are joined along their first dimension of 1.
+
+        Args:
+            requests: each request's inputs, as ``run`` takes them; more than one only where the model is open for it.
+
+        Returns:
+            Each request's outputs, as ``run`` gives them.
+        """
+        if len(requests) == 1:
+            return [self.run(requests[0])]
+        outputs = self.run({name: np.concatenate([one[name] for one in requests]) for name in self.inputs})
+        return [{name: array[row : row + 1] for name, array in outputs.items()} for row in range(len(requests))]
+
+    def timed(self, requests: Sequence[Mapping[str, Array]]) -> float:
+        """Seconds of work that ``run_together`` is, without any slow-down."""
+        joined = {name: np.concatenate([one[name] for one in requests]) for name in self.inputs}
+        start = self._clock()
+        self._run(joined)
+        return self._clock() - start
 
     def warm(self, specs: tuple[TensorSpec, ...]) -> None:
         """Run once on zeros, so that the first request finds memory and kernels ready."""

@@ -88,9 +88,11 @@ class Client:
         """Find the plans that weights of latency and energy choose from; see ``partita.aio.Client.plan_front``."""
         return self._run(self._client.plan_front(model, points, progress=progress, **options))
 
-    def deploy(self, plan: Plan | str, name: str | None = None, progress: Progress = no_progress) -> "Deployment":
+    def deploy(
+        self, plan: Plan | str, name: str | None = None, progress: Progress = no_progress, *, micro_batch: int = 1
+    ) -> "Deployment":
         """Put a plan, or the plan with the given id, in force; see ``partita.aio.Client.deploy``."""
-        return Deployment(self._run(self._client.deploy(plan, name, progress)))
+        return Deployment(self._run(self._client.deploy(plan, name, progress, micro_batch=micro_batch)))
 
     def undeploy(self, name: str) -> None:
         """End a deployment once its requests have ended."""

@@ -189,6 +189,7 @@ def to_component_run(message: types_pb2.ComponentRun) -> ComponentRun:
         compute_seconds=message.compute_seconds,
         transfer_seconds=message.transfer_seconds,
         start_seconds=message.start_seconds,
+        together=max(1, message.together),
     )
 
 
@@ -201,6 +202,7 @@ def from_component_run(run: ComponentRun) -> types_pb2.ComponentRun:
         compute_seconds=run.compute_seconds,
         transfer_seconds=run.transfer_seconds,
         start_seconds=run.start_seconds,
+        together=run.together,
     )
 
 

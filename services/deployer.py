@@ -91,7 +91,7 @@ class DeployerServicer(deployer_pb2_grpc.DeployerServicer):
         self, request: deployer_pb2.DeployRequest, context: Context
     ) -> AsyncGenerator[deployer_pb2.DeployResponse]:
         return responses(
-            lambda progress: self._deployer.deploy(request.plan_id, request.name, progress),
+            lambda progress: self._deployer.deploy(request.plan_id, request.name, progress, request.micro_batch or 1),
             lambda step: deployer_pb2.DeployResponse(progress=step),
             lambda record: deployer_pb2.DeployResponse(deployment=from_deployment(record)),
         )

@@ -117,7 +117,7 @@ def _report(report: Report) -> front_end_pb2.InferReport:
 class LocalInferencer(Protocol):
     """An Inferencer in this very process."""
 
-    def run(self, key: RequestKey) -> AsyncGenerator[ComponentRun]:
+    def run(self, key: RequestKey, alone: bool = False) -> AsyncGenerator[ComponentRun]:
         """Do its server's part in a request; closing the iterator ends it."""
 
 
@@ -137,11 +137,13 @@ class Inferencers:
         self._sender = sender
         self._local = local or {}
 
-    def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
+    def run(
+        self, server: str, address: str, key: RequestKey, seconds: float, alone: bool
+    ) -> AsyncGenerator[ComponentRun]:
         """Have a server do its part in a request, for at most ``seconds``."""
         if server in self._local:
-            return observed(self._local[server].run(key), key, dict(outgoing()))
-        return InferencerClient(self._channels.to(address), server).run(key, seconds)
+            return observed(self._local[server].run(key, alone), key, dict(outgoing()))
+        return InferencerClient(self._channels.to(address), server).run(key, seconds, alone)
 
     async def to_inferencer(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool

@@ -48,7 +48,7 @@ class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
         self, request: inferencer_pb2.RunRequest, context: Context
     ) -> AsyncGenerator[inferencer_pb2.RunResponse]:
         key = RequestKey(request.deployment, request.version, request.request_id)
-        async with aclosing(observed(self._inferencer.run(key), key, incoming(context))) as runs:
+        async with aclosing(observed(self._inferencer.run(key, request.alone), key, incoming(context))) as runs:
             async for run in runs:
                 yield inferencer_pb2.RunResponse(run=from_component_run(run))
 

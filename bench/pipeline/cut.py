@@ -37,6 +37,9 @@ PLAN_SECONDS = 20.0
 
 SERVERS = ("device", "edge")
 
+FRONT_END = None
+"""Makes the model's inputs and consumes its outputs, as graphs have it; it is on the first server."""
+
 Divided = tuple[Division, Mapping[str, bytes]]
 
 
@@ -61,11 +64,11 @@ class Halves:
     @property
     def forth_bytes(self) -> int:
         """Of the tensors that go from the first server to the second."""
-        return crossing_bytes(self.graph, self.first)
+        return crossing_bytes(self.graph, {*self.first, FRONT_END})
 
     @property
     def back_bytes(self) -> int:
-        """Of those that come back, the model's outputs not counted."""
+        """Of those that come back."""
         return crossing_bytes(self.graph, self.graph.by_name.keys() - self.first)
 
     def divided(self, first: str, second: str, device: str) -> Divided:
@@ -94,7 +97,8 @@ def halved(model: BenchModel) -> Halves:
     order = [name for name in graph.topological_order if name in graph.by_name]
     thirds = range(max(1, len(order) // 3), 1 + max(1, 2 * len(order) // 3))
     cuts = sorted(thirds, key=lambda count: abs(2 * count - len(order)))
-    first = min((frozenset(order[:count]) for count in cuts), key=lambda layers: crossing_bytes(graph, layers))
+    firsts = (frozenset(order[:count]) for count in cuts)
+    first = min(firsts, key=lambda layers: crossing_bytes(graph, {*layers, FRONT_END}))
     return Halves(data, graph, digest, inputs, first)
 
 
@@ -106,9 +110,6 @@ def divided_by_plan(model: BenchModel, progress: Progress = no_progress) -> Halv
     """
     data, graph, digest, inputs, profile = _read(model)
     first = planned(graph, profile_execution(data, profile, "bench", RuntimeSettings(), progress))
-    # Which of two equal servers begins does not matter to the planner; the bench slows the way forth.
-    if not crossing_bytes(graph, first):
-        first = frozenset(graph.by_name.keys() - first)
     return Halves(data, graph, digest, inputs, first)
 
 
@@ -143,12 +144,12 @@ def planned(graph: ModelGraph, execution: ExecutionProfile) -> frozenset[str]:
     return frozenset(name for name, server in plan.placement.items() if server == first)
 
 
-def crossing_bytes(graph: ModelGraph, layers: Collection[str]) -> int:
-    """Bytes of the tensors that go from some layers to others."""
+def crossing_bytes(graph: ModelGraph, here: Collection[str | None]) -> int:
+    """Bytes of the tensors that go from some layers, of which ``FRONT_END`` may be one, to others."""
     return sum(
         tensor.bytes
         for tensor in graph.tensors
-        if tensor.source in layers and any(name is not None and name not in layers for name in tensor.consumers)
+        if tensor.source in here and any(name not in here for name in tensor.consumers)
     )
 
 

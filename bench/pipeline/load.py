@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Load:
         latency_seconds: mean, as a caller sees it.
         busy_seconds: server → mean seconds that it computed for a request.
         core_seconds: core → processor seconds that all programs of the bench took there for an answer.
+        together: for how many requests a component ran at once, mean.
     """
 
     in_flight: int
@@ -32,6 +34,7 @@ class Load:
     latency_seconds: float
     busy_seconds: Mapping[str, float]
     core_seconds: Mapping[int, float]
+    together: float = 1.0
 
     @property
     def busiest_core_seconds(self) -> float:
@@ -77,9 +80,10 @@ async def load(
     counted = reports[first + 1 : last + 1]
     rate = len(counted) / (reports[last][0] - reports[first][0]) if counted else 0.0
     latency = sum(taken for _, taken, _ in counted) / max(1, len(counted))
-    busy = _busy([report for _, _, report in counted or reports])
+    seen = [report for _, _, report in counted or reports]
+    together = statistics.fmean(run.together for report in seen for run in report.runs)
     spent = {core: (ended[core] - begun[core]) / max(1, len(counted)) for core in begun}
-    return Load(in_flight, rate, latency, busy, spent)
+    return Load(in_flight, rate, latency, _busy(seen), spent, together)
 
 
 def _processor_seconds(processes: Mapping[int, int]) -> dict[int, float]:

@@ -62,7 +62,9 @@ class Servers:
         return found
 
     @asynccontextmanager
-    async def deployed(self, division: Division, blobs: Mapping[str, bytes], device: str) -> AsyncIterator["Running"]:
+    async def deployed(
+        self, division: Division, blobs: Mapping[str, bytes], device: str, micro_batch: int = 1
+    ) -> AsyncIterator["Running"]:
         """Put a divided model in force, and take it away at the end."""
         for blob in {component.blob for component in division.components}:
             await self._pool.put_blob(blobs[blob])
@@ -70,7 +72,7 @@ class Servers:
         front_end = self._addresses[device]["front_end"]
         self._versions += 1
         name = f"bench-{self._versions}"
-        version = DeploymentVersion(name, 1, "bench", division, device, used, front_end)
+        version = DeploymentVersion(name, 1, "bench", division, device, used, front_end, micro_batch=micro_batch)
         clients = {
             server: InferencerClient(self._channels.to(address), server)
             for server, address in version.addresses.items()

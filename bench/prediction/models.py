@@ -56,6 +56,11 @@ def detector() -> bytes:
     return _packaged("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx", "demo").read_bytes()
 
 
+def classifier() -> bytes:
+    """PP-OCR's angle classifier (Apache-2.0), trained, out of rapidocr-onnxruntime; raises as ``detector`` does."""
+    return _packaged("rapidocr_onnxruntime", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", "demo").read_bytes()
+
+
 def inception() -> bytes:
     """GoogLeNet's graph (onnx, Apache-2.0), whose packaged weights are constants, with random ones."""
     path = _packaged("onnx", "backend/test/data/light/light_inception_v1.onnx", "node")

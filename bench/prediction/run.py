@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from bench.prediction.predicted import Predicted, predicted
 from bench.prediction.results import Method, PlacementResult
 from bench.stolen import StolenTime
 from core.plan import PlannedComponent
+from core.problem import Link
 from core.profiles import ExecutionProfile, ModelProfile, ModelProfilerSettings, RuntimeSettings, TimingMethod
 from core.progress import Progress, no_progress, part
 from core.tensors import Array
@@ -33,8 +35,9 @@ SERVERS = DEFAULT_SERVERS
 
 SLOWDOWNS = {server.name: server.slowdown for server in SERVERS}
 
-REFERENCE = SERVERS[0]
-"""Runs the undivided model between the requests to a placement: the slowest, as other programs disturb it least."""
+REFERENCE = SERVERS[1]
+"""Runs the undivided model between the requests to a placement: as it takes a multiple of its own processor time, other
+programs disturb it little, and it does so sooner than the slowest."""
 
 Components = tuple[PlannedComponent, ...]
 
@@ -46,6 +49,9 @@ WARM_UP = 2
 MOST_ROUNDS, QUIET = 3, 0.05
 """Where the host kept back more than this share of the processor time, there are more requests, up to so many times."""
 
+MOST_PROFILES, DRIFT = 3, 0.1
+"""Where the machine has become faster or slower by more than this share, it is profiled anew, up to so many times."""
+
 
 async def run(
     models: Sequence[BenchModel], placements: int, requests: int, seed: int, progress: Progress = no_progress
@@ -55,7 +61,8 @@ async def run(
     A model's layers are timed by both methods first. While a placement is measured, its requests take turns with
     those to the whole float model on ``REFERENCE``: how much longer or shorter that takes than when the layers
     were timed tells how fast the machine is now, and predictions are scaled by it. So what other programs take from
-    the machine is not mistaken for an error of the prediction.
+    the machine is not mistaken for an error of the prediction. A machine that has changed by more than ``DRIFT`` is
+    another one, whose layers keep to other proportions: it is profiled anew.
 
     Raises:
         PartitaError: a model is not installed, or the cluster fails.
@@ -68,6 +75,22 @@ async def run(
             bench = _Bench(servers, model, requests, part(progress, number * share, share))
             results += await bench.run(placements, seed)
     return results
+
+
+@dataclass(frozen=True)
+class _Profiled:
+    """The machine as it was at one time: the layers by each method, and the links."""
+
+    executions: Mapping[Method, ExecutionProfile]
+    links: Sequence[Link]
+
+    def speed(self, whole_seconds: float) -> float:
+        """How many times longer it takes, where the undivided model takes this."""
+        return whole_seconds / self.executions["ours"].whole_seconds
+
+    def drift(self, whole_seconds: float) -> float:
+        """How far it is from then."""
+        return abs(math.log(self.speed(whole_seconds)))
 
 
 class _Bench:
@@ -83,22 +106,19 @@ class _Bench:
         """Time the model's layers and the links, and measure its placements."""
         self._progress(0.0, f"{self._model.name}: timing layers")
         data, profile, inputs = await asyncio.to_thread(_prepare, self._model)
-        profiles: dict[Method, ExecutionProfile] = {}
-        for method, timing in METHODS.items():
-            runtime = RuntimeSettings(timing=timing)
-            profiles[method] = await run_in_process(
-                profile_execution, data, profile, "bench", runtime, progress=no_progress
-            )
-        links = await self._servers.links()
+        known = [await self._profiled(data, profile)]
         device = SERVERS[0].name
         whole = Placement(dict.fromkeys(profile.graph.by_name, REFERENCE.name), (), scattered=False)
         components = plan_components(profile.graph, whole.servers, device)
 
         def result(placement: Placement, parts: Components, taken: Measured, own_seconds: float) -> PlacementResult:
-            def predict(method: Method, speed: float) -> Predicted:
-                return predicted(profile.graph, profiles[method], SLOWDOWNS, links, parts, placement, speed)
+            nearest = min(known, key=lambda one: one.drift(own_seconds))
+            executions = nearest.executions
 
-            speeds = {method: own_seconds / execution.whole_seconds for method, execution in profiles.items()}
+            def predict(method: Method, speed: float) -> Predicted:
+                return predicted(profile.graph, executions[method], SLOWDOWNS, nearest.links, parts, placement, speed)
+
+            speeds = {method: own_seconds / execution.whole_seconds for method, execution in executions.items()}
             return PlacementResult(
                 model=self._model.name,
                 scattered=placement.scattered,
@@ -117,8 +137,20 @@ class _Bench:
                 self._progress((number + 1) / (placements + 1), f"{self._model.name}: placement {number + 1}")
                 components = plan_components(profile.graph, placement.servers, device)
                 async with self._servers.deployed(*await divided(data, profile, placement, components), device) as one:
-                    results.append(result(placement, components, *await self._measure(one, reference, inputs)))
+                    taken, own_seconds = await self._measure(one, reference, inputs)
+                if len(known) < MOST_PROFILES and min(one.drift(own_seconds) for one in known) > DRIFT:
+                    known.append(await self._profiled(data, profile))
+                results.append(result(placement, components, taken, own_seconds))
         return results
+
+    async def _profiled(self, data: bytes, profile: ModelProfile) -> _Profiled:
+        executions: dict[Method, ExecutionProfile] = {}
+        for method, timing in METHODS.items():
+            runtime = RuntimeSettings(timing=timing)
+            executions[method] = await run_in_process(
+                profile_execution, data, profile, "bench", runtime, progress=no_progress
+            )
+        return _Profiled(executions, await self._servers.links())
 
     async def _measure(
         self, running: Running, reference: Running, inputs: Mapping[str, Array]

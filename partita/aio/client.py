@@ -46,21 +46,26 @@ class Client(ModelCalls, PlanCalls):
         super().__init__(address)
         self._front_end_address = front_end_address
 
-    async def deploy(self, plan: Plan | str, name: str | None = None, progress: Progress = no_progress) -> Deployment:
+    async def deploy(
+        self, plan: Plan | str, name: str | None = None, progress: Progress = no_progress, *, micro_batch: int = 1
+    ) -> Deployment:
         """Put a plan, or the plan with the given id, in force.
 
         Args:
             name: under which requests come in; default: the model's name. A deployment that has this name
                 answers until the new version is ready.
+            micro_batch: for how many requests that wait a server may run a component at once, where that is right and
+                quicker for each; needs inputs and outputs whose first dimension is 1.
 
         Raises:
             NotFoundError: no such plan.
+            InvalidArgumentError: the model's requests cannot be joined.
             InfeasiblePlanError: the plan is infeasible.
         """
         plan_id = plan.id if isinstance(plan, Plan) else plan
         if not plan_id:
             raise InvalidArgumentError("the plan has no id: only plans made by Client.plan can be deployed")
-        request = deployer_pb2.DeployRequest(plan_id=plan_id, name=name or "")
+        request = deployer_pb2.DeployRequest(plan_id=plan_id, name=name or "", micro_batch=max(0, micro_batch))
         with typed_errors(self._peer):
             response = await result_of(self._stub.Deploy(request), progress)
         return Deployment(self, to_deployment_info(response.deployment))

@@ -18,6 +18,10 @@ def register(app: typer.Typer) -> None:
 def deploy(
     plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="A plan's id.")],
     name: Annotated[str | None, typer.Option("--name", help="Name for requests; default: the model's.")] = None,
+    micro_batch: Annotated[
+        int,
+        typer.Option("--micro-batch", min=1, metavar="REQUESTS", help="Run up to so many that wait at once."),
+    ] = 1,
     address: Address = DEFAULT_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
@@ -25,7 +29,7 @@ def deploy(
     from partita.client import connect
 
     with connect(address) as client, progress_bar("deploy") as progress:
-        info = client.deploy(plan_id, name, progress).info
+        info = client.deploy(plan_id, name, progress, micro_batch=micro_batch).info
     if as_json:
         print_json(info)
     else:

@@ -30,6 +30,7 @@ EXAMPLES = {
     "bench planning": "partita bench planning --quick",
     "bench prediction": "partita bench prediction --quick",
     "bench noise": "partita bench noise --quick",
+    "bench batching": "partita bench batching --json",
     "bench cutting": "partita bench cutting",
     "bench pipeline": "partita bench pipeline --picture pipeline.png",
     "bench seeing": "partita bench seeing --quick --json",

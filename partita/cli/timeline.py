@@ -22,12 +22,15 @@ def timeline_view(report: InferReport) -> RenderableType:
         return Group(Text(f"{head} failed after {units.seconds(report.seconds)}{waited}"), Text(report.error, "red"))
     title = Text(f"{head} version {report.version}: {units.seconds(report.seconds)}{waited}", "bold")
     legend = Text.assemble(*((f"{character} {name}  ", colour) for name, character, colour in PARTS))
-    shown = table("server", ">component", f"0{units.seconds(report.seconds):>{WIDTH - 1}}", *_headings())
+    together = any(run.together > 1 for run in report.runs)
+    headings = (*_headings(), *([">requests at once"] if together else []))
+    shown = table("server", ">component", f"0{units.seconds(report.seconds):>{WIDTH - 1}}", *headings)
     whole = max([report.seconds, *(run.end_seconds for run in report.runs)])
     for run in sorted(report.runs, key=lambda run: run.start_seconds):
         seconds = (run.queue_seconds, run.compute_seconds, run.transfer_seconds)
         bar = _bar(run.start_seconds, seconds, whole)
-        shown.add_row(run.server, str(run.component), bar, *map(units.seconds, (run.start_seconds, *seconds)))
+        times = map(units.seconds, (run.start_seconds, *seconds))
+        shown.add_row(run.server, str(run.component), bar, *times, *([str(run.together)] if together else []))
     return Group(title, legend, Text(), shown)
 
 

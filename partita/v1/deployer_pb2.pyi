@@ -589,18 +589,24 @@ class DeployRequest(_message.Message):
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    MICRO_BATCH_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     name: _builtins.str
     """Name under which requests come in; empty: the model's name."""
+    micro_batch: _builtins.int
+    """For how many requests that wait a server may run a component at once; 0 or 1: each alone. Needs a model whose
+    inputs and outputs all have a first dimension of 1.
+    """
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
         name: _builtins.str = ...,
+        micro_batch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["micro_batch", b"micro_batch", "name", b"name", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -396,6 +396,7 @@ class ComponentRun(_message.Message):
     COMPUTE_SECONDS_FIELD_NUMBER: _builtins.int
     TRANSFER_SECONDS_FIELD_NUMBER: _builtins.int
     START_SECONDS_FIELD_NUMBER: _builtins.int
+    TOGETHER_FIELD_NUMBER: _builtins.int
     component: _builtins.int
     server: _builtins.str
     queue_seconds: _builtins.float
@@ -403,6 +404,8 @@ class ComponentRun(_message.Message):
     transfer_seconds: _builtins.float
     start_seconds: _builtins.float
     """When its last input had arrived: from an Inferencer since the request came there, in an answer since it was sent."""
+    together: _builtins.int
+    """For how many requests the component ran at once."""
     def __init__(
         self,
         *,
@@ -412,10 +415,11 @@ class ComponentRun(_message.Message):
         compute_seconds: _builtins.float = ...,
         transfer_seconds: _builtins.float = ...,
         start_seconds: _builtins.float = ...,
+        together: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "compute_seconds", b"compute_seconds", "queue_seconds", b"queue_seconds", "server", b"server", "start_seconds", b"start_seconds", "transfer_seconds", b"transfer_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "compute_seconds", b"compute_seconds", "queue_seconds", b"queue_seconds", "server", b"server", "start_seconds", b"start_seconds", "together", b"together", "transfer_seconds", b"transfer_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,9 +39,13 @@ class InferencerClient:
             request = inferencer_pb2.ReleaseRequest(deployment=deployment, version=version)
             await self._stub.Release(request, timeout=CALL_TIMEOUT_SECONDS)
 
-    async def run(self, key: RequestKey, seconds: float | None = None) -> AsyncGenerator[ComponentRun]:
+    async def run(
+        self, key: RequestKey, seconds: float | None = None, alone: bool = False
+    ) -> AsyncGenerator[ComponentRun]:
         """Have the server do its part in a request; after ``seconds`` it frees what it holds even if we are gone."""
-        request = inferencer_pb2.RunRequest(deployment=key.deployment, version=key.version, request_id=key.request_id)
+        request = inferencer_pb2.RunRequest(
+            deployment=key.deployment, version=key.version, request_id=key.request_id, alone=alone
+        )
         with typed_errors(self._peer), reading(self._stub.Run(request, timeout=seconds, metadata=outgoing())) as call:
             async for response in call:
                 yield to_component_run(response.run)

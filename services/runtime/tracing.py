@@ -86,6 +86,7 @@ def record_run(carried: Mapping[str, str], key: RequestKey, run: ComponentRun) -
         "partita.request": key.request_id,
         "partita.queue_seconds": run.queue_seconds,
         "partita.compute_seconds": run.compute_seconds,
+        "partita.together": run.together,
         "partita.transfer_seconds": run.transfer_seconds,
     }
     span = _TRACER.start_span(

@@ -89,6 +89,7 @@ async def data_plane(
     request_limit: int = 8,
     queue_limit: int = 8,
     nearest: Way = Way.SOCKET,
+    micro_batch: int = 1,
 ) -> AsyncIterator[DataPlane]:
     """``model`` spread over ``servers`` in equal runs of layers; the first server has the FrontEnd."""
     data = admit(model.SerializeToString(), {}).data
@@ -126,7 +127,10 @@ async def data_plane(
 
             running[name] = await stack.enter_async_context(AsyncExitStack())
             addresses[name] = await running[name].enter_async_context(serving("127.0.0.1:0", [node]))
-        version = DeploymentVersion("app", 1, "plan", division, servers[0], addresses, addresses[servers[0]])
+        front_end_address = addresses[servers[0]]
+        version = DeploymentVersion(
+            "app", 1, "plan", division, servers[0], addresses, front_end_address, micro_batch=micro_batch
+        )
         for name in inferencers:
             await InferencerClient(channels.to(addresses[name]), name).prepare(version, no_progress)
         front_end.activate(version)

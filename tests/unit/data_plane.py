@@ -56,19 +56,25 @@ class Wires:
         self.front_end.expected(key, await self._pass("front end", name, array, compress))
         self.front_end.deliver(key, name, array)
 
-    def run(self, server: str, address: str, key: RequestKey, seconds: float) -> AsyncGenerator[ComponentRun]:
-        return self.inferencers[server].run(key)
+    def run(
+        self, server: str, address: str, key: RequestKey, seconds: float, alone: bool
+    ) -> AsyncGenerator[ComponentRun]:
+        return self.inferencers[server].run(key, alone)
 
 
 def infer(
-    front_end: FrontEnd, inputs: Mapping[str, Array], seconds: float | None = None, request_id: str = ""
+    front_end: FrontEnd,
+    inputs: Mapping[str, Array],
+    seconds: float | None = None,
+    request_id: str = "",
+    alone: bool = False,
 ) -> Coroutine[None, None, Answer]:
     """One request whose inputs are at hand."""
 
     async def read() -> Mapping[str, Array]:
         return inputs
 
-    return front_end.infer("app", read, seconds, request_id)
+    return front_end.infer("app", read, seconds, request_id, alone)
 
 
 async def deployed(
@@ -80,6 +86,7 @@ async def deployed(
     request_timeout_seconds: float = 30.0,
     queue_limit: int = 8,
     retry_seconds: float = 0.0,
+    micro_batch: int = 1,
 ) -> tuple[FrontEnd, DeploymentVersion, Wires]:
     """A model spread over ``servers`` in equal runs of layers, prepared everywhere and active."""
     data = admit(model.SerializeToString(), {}).data
@@ -89,7 +96,8 @@ async def deployed(
     division, blobs = divide(data, "hash", plan, ranges or {}, QuantizationSettings())
     wires = Wires(blobs)
     names = list(dict.fromkeys(component.server for component in division.components))
-    version = DeploymentVersion("app", 1, "plan", division, "device", {name: name for name in names}, "device")
+    addresses = {name: name for name in names}
+    version = DeploymentVersion("app", 1, "plan", division, "device", addresses, "device", micro_batch=micro_batch)
     for name in names:
         wires.inferencers[name] = Inferencer(name, RuntimeSettings(), wires, wires)
         await wires.inferencers[name].prepare(version, no_progress)

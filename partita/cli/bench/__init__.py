@@ -2,10 +2,10 @@
 
 import typer
 
-from partita.cli.bench import data_plane, planning, profiles, thesis
+from partita.cli.bench import batching, data_plane, planning, profiles, thesis
 from partita.cli.bench.app import bench_app
 
-__all__ = ["data_plane", "planning", "profiles", "thesis"]
+__all__ = ["batching", "data_plane", "planning", "profiles", "thesis"]
 
 
 def register(app: typer.Typer) -> None:

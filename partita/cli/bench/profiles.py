@@ -15,7 +15,7 @@ from partita.cli.output import out, print_json, progress_bar, table
 @bench_app.command("prediction")
 def prediction(
     placements: Annotated[int, typer.Option(min=1, help="Random placements of each model.")] = 20,
-    requests: Annotated[int, typer.Option(min=1, help="Requests to each placement.")] = 9,
+    requests: Annotated[int, typer.Option(min=1, help="Requests to each placement.")] = 15,
     seed: Annotated[int, typer.Option(help="Of the placements.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="One small model only, for a try.")] = False,
     picture: Annotated[

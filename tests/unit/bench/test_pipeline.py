@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from bench.pipeline.cut import crossing_bytes, halved, planned
+from bench.pipeline.cut import FRONT_END, crossing_bytes, halved, planned
 from bench.pipeline.load import Load, load
 from bench.pipeline.results import ModelResult, summary
 from bench.prediction.models import BenchModel
@@ -29,8 +29,10 @@ def test_only_what_crosses_counts() -> None:
         Tensor("out", 1000, "c", (None,)),
     )
     graph = ModelGraph("g", layers, tensors)
-    assert crossing_bytes(graph, frozenset("a")) == 10
-    assert crossing_bytes(graph, frozenset("ab")) == 110
+    assert crossing_bytes(graph, {"a", FRONT_END}) == 11
+    assert crossing_bytes(graph, {"b", "c"}) == 1100
+    assert crossing_bytes(graph, {"a", "b", FRONT_END}) == 111
+    assert crossing_bytes(graph, {"c"}) == 1000
 
 
 def test_the_halves_are_the_model() -> None:
@@ -38,7 +40,7 @@ def test_the_halves_are_the_model() -> None:
     halves = halved(model)
     assert 0 < len(halves.first) < len(halves.graph.layers)
     assert halves.forth_bytes == 4 * 8 * 8 * 4
-    assert halves.back_bytes == 0
+    assert halves.back_bytes == 4 * 8 * 8 * 4
     assert min(halves.seconds()) > 0
     division, blobs = halves.divided("a", "b", "a")
     assert {component.server for component in division.components} == {"a", "b"}

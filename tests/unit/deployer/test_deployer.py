@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from core.errors import (
 from core.objective import Limits
 from core.profiles import ModelProfilerSettings
 from core.progress import no_progress
+from core.tensors import TensorSpec
 from deployer.fakes import server
 from tests.unit.deployer.system import System, in_the_background
 
@@ -133,6 +135,28 @@ async def test_a_deployment_knows_what_its_models_file_says_of_itself(system: Sy
     system.restart()
     kept = system.deployer.records.deployment("m")
     assert deployment.metadata == kept.metadata == system.deployer.records.model("m").metadata == {"task": "detect"}
+
+
+async def test_a_micro_batch_reaches_the_servers(system: System) -> None:
+    await system.deployer.deploy(await system.planned(), "app", no_progress, 8)
+    assert system.cluster.versions["cloud", "app", 1].micro_batch == system.cluster.active["device"].micro_batch == 8
+
+
+@pytest.mark.parametrize("count", [-1, 0, 257])
+async def test_a_micro_batch_out_of_range_is_refused(system: System, count: int) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"micro-batch of {count} requests: give 1 to 256"):
+        await system.deployer.deploy(await system.planned(), "app", no_progress, count)
+    assert system.cluster.prepared == set()
+
+
+async def test_requests_to_a_model_without_a_first_dimension_of_one_are_not_joined(system: System) -> None:
+    plan_id = await system.planned()
+    record = system.deployer.records.plan(plan_id)
+    model = replace(record.model, outputs=(TensorSpec("boxes", "float32", (300, 6)),))
+    system.deployer.records.keep_plan(replace(record, model=model))
+    with pytest.raises(InvalidArgumentError, match=r"'boxes' has the shape \[300, 6\]"):
+        await system.deployer.deploy(plan_id, "app", no_progress, 2)
+    await system.deployer.deploy(plan_id, "app", no_progress)
 
 
 async def test_infeasible_plans_are_kept_but_not_deployed(system: System) -> None:

@@ -67,7 +67,7 @@ def bring_back(system: System, servers: list[object]) -> None:
 
 async def test_a_lost_server_is_replaced_until_it_is_back(system: Watched) -> None:
     plan_id = await system.planned()
-    await system.deployer.deploy(plan_id, "app", no_progress)
+    await system.deployer.deploy(plan_id, "app", no_progress, micro_batch=4)
     await system.pass_by(100.0)
     assert system.placed_on() == {"device", "cloud"}
     servers = lose(system, "cloud")
@@ -77,7 +77,7 @@ async def test_a_lost_server_is_replaced_until_it_is_back(system: Watched) -> No
     assert system.placed_on() == {"device", "edge"}
     version = system.deployer.records.in_force("app")
     assert version is not None
-    assert version.lost == ("cloud",)
+    assert (version.lost, version.micro_batch) == (("cloud",), 4)
     # Another one is lost as well.
     lose(system, "edge")
     await system.pass_by(LOST_SECONDS)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frontend.concurrency_limit import ConcurrencyLimit
+from frontend.concurrency_limit import RESERVE, ConcurrencyLimit
 
 
 @dataclass
@@ -119,6 +119,11 @@ def test_more_callers_are_not_answered_less(busy: list[float]) -> None:
     pipeline = Pipeline(busy, callers=8)
     rate, _ = pipeline.run(ConcurrencyLimit(pipeline.depth, 1000), 4000)
     assert rate == pytest.approx(1 / max(busy), rel=0.005)
+
+
+@pytest.mark.parametrize("together", [1, 4, 16])
+def test_so_many_wait_as_are_computed_together(together: int) -> None:
+    assert ConcurrencyLimit(1.0, 100, together).value == 2 + RESERVE * together
 
 
 def test_the_limit_has_bounds() -> None:

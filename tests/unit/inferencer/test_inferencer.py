@@ -22,10 +22,12 @@ from core.errors import (
 from core.profiles import RuntimeSettings
 from core.progress import no_progress
 from core.tensors import TensorSpec
+from inferencer.batching import for_many
 from inferencer.inferencer import Inferencer, _Loaded
 from inferencer.requests import RequestTable
+from inferencer.session import Session
 from tests.unit.data_plane import Wires, deployed, infer
-from tests.unit.models import chain_model, random_inputs
+from tests.unit.models import chain_model, random_inputs, residual_model
 
 KEY = RequestKey("app", 1, "r1")
 VERSION = DeploymentVersion("app", 1, "plan", Division("m", (), (), {}, (), "w"), "device", {}, "device:1")
@@ -212,3 +214,41 @@ async def test_what_goes_to_a_server_compressed_is_what_the_plan_says() -> None:
         front_end.activate(replace(version, division=changed))
         await infer(front_end, random_inputs(model))
         assert wires.compressed == compressed
+
+
+@pytest.mark.parametrize("servers", [["device"], ["device", "edge"]])
+async def test_requests_computed_together_get_their_own_answers(
+    servers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is quicker here: the server is made to join what waits."""
+
+    def always(data: bytes, inputs: Any, alone: Session, settings: RuntimeSettings, most: int) -> tuple[Session, int]:
+        return Session(for_many(data), settings), most
+
+    monkeypatch.setattr("inferencer.inferencer.session_for_many", always)
+    model = residual_model()
+    front_end, version, wires = await deployed(model, servers, queue_limit=32, micro_batch=3)
+    executor = next(iter(wires.inferencers.values()))._executor
+    held = threading.Event()
+    executor.submit(held.wait, 30)
+    whole = Session(wires.blobs[version.division.whole_blob], RuntimeSettings())
+    requests = [random_inputs(model, seed) for seed in range(7)]
+    tasks = [asyncio.create_task(infer(front_end, one, alone=number == 3)) for number, one in enumerate(requests)]
+    while sum(task.done() for task in tasks) == 0 and len(wires.inferencers[servers[0]].requests) < 7:
+        await asyncio.sleep(0)
+    held.set()
+    answers = await asyncio.gather(*tasks)
+    together = [[run.together for run in answer.runs] for answer in answers]
+    assert max(map(max, together)) == 3
+    assert set(together[3]) == {1}
+    for one, answer in zip(requests, answers, strict=True):
+        for name, expected in whole.run(one).items():
+            np.testing.assert_allclose(answer.outputs[name], expected, rtol=1e-4, atol=1e-5)
+
+
+async def test_a_server_says_which_components_it_runs_for_several_requests() -> None:
+    _, version, wires = await deployed(residual_model(), ["edge"])
+    said: list[str] = []
+    edge = Inferencer("edge", RuntimeSettings(), wires, wires)
+    await edge.prepare(replace(version, version=2, micro_batch=2), lambda _, message: said.append(message))
+    assert any("requests at once" in message or "one request at a time" in message for message in said)

@@ -25,6 +25,13 @@ def test_bars_stand_where_the_time_went() -> None:
     assert edge.split()[-4:] == ["250", "ms", "0", "s"]
 
 
+def test_requests_that_were_computed_together_are_told() -> None:
+    runs = (ComponentRun(1, "device", 0.0, 0.25, 0.25, together=3), ComponentRun(2, "edge", 0.25, 0.25, 0.0, 0.5))
+    *_, heading, device, edge = shown(InferReport("abc", 3, 1.0, runs, "net", 0.002))
+    assert heading.rstrip().endswith("requests at once")
+    assert [line.split()[-1] for line in (device, edge)] == ["3", "1"]
+
+
 def test_what_took_hardly_any_time_is_still_seen() -> None:
     runs = (ComponentRun(1, "device", 0.0, 1e-6, 0.0, 0.0), ComponentRun(2, "edge", 0.0, 1e-6, 0.0, 1.0))
     *_, first, last = shown(InferReport("abc", 1, 1.0, runs, "net"))
