@@ -1,17 +1,17 @@
 """One request to a FrontEnd: inputs there, answer and report back."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import grpc
 
 from core.errors import InternalError
 from core.tensors import Array
 from partita.results import InferReport, to_infer_report
-from partita.v1 import front_end_pb2, front_end_pb2_grpc, types_pb2
-from services.runtime.encoding import chunk_messages
+from partita.v1 import front_end_pb2, front_end_pb2_grpc
+from services.runtime.encoding import tensor_messages
 from services.runtime.errors import typed_errors
-from services.runtime.streams import TensorsAssembly, from_spec, spec_of
+from services.runtime.streams import TensorsAssembly
 
 ANSWER_LIMIT_BYTES = 2**31
 """Largest single output that is accepted."""
@@ -39,33 +39,29 @@ async def infer(
     stream: grpc.aio.StreamStreamMultiCallable[bytes, front_end_pb2.InferResponse] = channel.stream_stream(
         _INFER, response_deserializer=front_end_pb2.InferResponse.FromString
     )
+    header = front_end_pb2.InferHeader(deployment=deployment, request_id=request_id)
+    requests = tensor_messages(
+        front_end_pb2.InferRequest.TENSOR_FIELD_NUMBER,
+        inputs,
+        first=front_end_pb2.InferRequest(header=header).SerializeToString(),
+    )
     assembly = TensorsAssembly(ANSWER_LIMIT_BYTES)
     outputs: dict[str, Array] = {}
     report: InferReport | None = None
     with typed_errors(f"the FrontEnd at {address}", time.monotonic() + timeout_seconds):
-        call = stream(_requests(deployment, inputs, request_id), timeout=timeout_seconds)
+        call = stream(requests, timeout=timeout_seconds)
         try:
             async for response in call:
-                if response.WhichOneof("part") == "report":
-                    report = to_infer_report(response.report)
-                elif (done := assembly.add(response.tensor)) is not None:
+                if response.HasField("tensor") and (done := assembly.add(response.tensor)) is not None:
                     outputs[done[0]] = done[1]
+                if response.HasField("report"):
+                    report = to_infer_report(response.report)
         finally:
             call.cancel()
     assembly.finish()
     if report is None:
         raise InternalError(f"the FrontEnd at {address} ended the answer without a report; see its log")
     return outputs, report
-
-
-async def _requests(deployment: str, inputs: Mapping[str, Array], request_id: str) -> AsyncIterator[bytes]:
-    header = front_end_pb2.InferHeader(deployment=deployment, request_id=request_id)
-    yield front_end_pb2.InferRequest(header=header).SerializeToString()
-    for name, array in inputs.items():
-        part = types_pb2.TensorPart(header=from_spec(spec_of(name, array)))
-        yield front_end_pb2.InferRequest(tensor=part).SerializeToString()
-        for message in chunk_messages(front_end_pb2.InferRequest.TENSOR_FIELD_NUMBER, array):
-            yield message
 
 
 async def fetch_report(channel: grpc.aio.Channel, address: str, request_id: str) -> InferReport:

@@ -6,23 +6,23 @@ from typing import Protocol
 
 from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.documents import loads
-from core.errors import InvalidArgumentError
-from core.tensors import Array, TensorSpec, check_spec
+from core.tensors import Array
 from frontend.front_end import FrontEnd
 from frontend.history import Report
 from partita.v1 import front_end_pb2, front_end_pb2_grpc
 from partita.v1.tensor_transport_pb2 import DESTINATION_FRONT_END
 from services.clients.inferencer import InferencerClient
 from services.convert import from_component_run
+from services.infer_stream import begin, read_inputs
 from services.membership import membership
 from services.open_inference import attach_open_inference
 from services.runtime.channels import Channels
+from services.runtime.encoding import tensor_messages
 from services.runtime.handlers import Context
 from services.runtime.metrics import REQUESTS, REQUESTS_UNDER_WAY, REQUESTS_WAITING, watch
 from services.runtime.observed import observed
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.runtime.streams import TensorsAssembly, tensor_parts
 from services.runtime.tracing import outgoing, request_span
 from services.transport.arrivals import Sink
 from services.transport.sender import TensorSender
@@ -35,14 +35,15 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
         self._front_end = front_end
         self._tensor_limit_bytes = tensor_limit_bytes
 
-    async def Infer(
+    async def Infer(  # type: ignore[override]
         self, request_iterator: AsyncIterator[front_end_pb2.InferRequest], context: Context
-    ) -> AsyncGenerator[front_end_pb2.InferResponse]:
-        header = await _header(request_iterator)
+    ) -> AsyncGenerator[bytes]:
+        """Answer with messages that are ``InferResponse`` already as bytes: one copy of the outputs instead of five."""
+        header, parts = await begin(aiter(request_iterator))
         version = await self._front_end.known(header.deployment, context.time_remaining())
 
         async def read() -> dict[str, Array]:
-            return await _inputs(request_iterator, version, self._tensor_limit_bytes)
+            return await read_inputs(parts, version, self._tensor_limit_bytes)
 
         with request_span(context, version.deployment) as span:
             answer = await self._front_end.infer(version.deployment, read, context.time_remaining(), header.request_id)
@@ -52,9 +53,12 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
         # The inputs of a call that joined another were not needed, but its caller must have sent them.
         async for _ in request_iterator:
             pass
-        for part in tensor_parts(answer.outputs):
-            yield front_end_pb2.InferResponse(tensor=part)
-        yield front_end_pb2.InferResponse(report=_report(report))
+        for message in tensor_messages(
+            front_end_pb2.InferResponse.TENSOR_FIELD_NUMBER,
+            answer.outputs,
+            last=front_end_pb2.InferResponse(report=_report(report)).SerializeToString(),
+        ):
+            yield message
 
     async def GetReport(
         self, request: front_end_pb2.GetReportRequest, context: Context
@@ -76,30 +80,6 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
     async def Drain(self, request: front_end_pb2.DrainRequest, context: Context) -> front_end_pb2.DrainResponse:
         await self._front_end.drain(request.deployment, request.version)
         return front_end_pb2.DrainResponse()
-
-
-async def _header(requests: AsyncIterator[front_end_pb2.InferRequest]) -> front_end_pb2.InferHeader:
-    async for request in requests:
-        if request.HasField("header"):
-            return request.header
-        break
-    raise InvalidArgumentError("an Infer call begins with a header that names the deployment")
-
-
-async def _inputs(
-    requests: AsyncIterator[front_end_pb2.InferRequest], version: DeploymentVersion, limit_bytes: int
-) -> dict[str, Array]:
-    def check(spec: TensorSpec) -> None:
-        check_spec(version.division.inputs, spec)
-
-    tensors = TensorsAssembly(limit_bytes, check)
-    inputs: dict[str, Array] = {}
-    async for request in requests:
-        done = tensors.add(request.tensor)
-        if done is not None:
-            inputs[done[0]] = done[1]
-    tensors.finish()
-    return inputs
 
 
 def _report(report: Report) -> front_end_pb2.InferReport:

@@ -67,7 +67,9 @@ class FrontEndServicer(object):
     """
 
     def Infer(self, request_iterator, context):
-        """The header, then one tensor per model input; back come one tensor per output and a report.
+        """The header, then one tensor per model input; back come one tensor per output and a report. Each message costs time
+        at both ends: the header shares its message with the first tensor's beginning, the report with the last one's end.
+        Requests whose header has a message of its own are taken too.
         RESOURCE_EXHAUSTED with the trailing metadata partita-retry-after-seconds: come back then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -17,7 +17,9 @@ class FrontEndStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Infer: _aio.StreamStreamMultiCallable[_front_end_pb2.InferRequest, _front_end_pb2.InferResponse]
-    """The header, then one tensor per model input; back come one tensor per output and a report.
+    """The header, then one tensor per model input; back come one tensor per output and a report. Each message costs time
+    at both ends: the header shares its message with the first tensor's beginning, the report with the last one's end.
+    Requests whose header has a message of its own are taken too.
     RESOURCE_EXHAUSTED with the trailing metadata partita-retry-after-seconds: come back then.
     """
     Activate: _aio.UnaryUnaryMultiCallable[_front_end_pb2.ActivateRequest, _front_end_pb2.ActivateResponse]
@@ -38,7 +40,9 @@ class FrontEndServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_front_end_pb2.InferRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_front_end_pb2.InferRequest], _abc.AsyncIterator[_front_end_pb2.InferResponse]],
     ) -> _abc.AsyncIterator[_front_end_pb2.InferResponse]:
-        """The header, then one tensor per model input; back come one tensor per output and a report.
+        """The header, then one tensor per model input; back come one tensor per output and a report. Each message costs time
+        at both ends: the header shares its message with the first tensor's beginning, the report with the last one's end.
+        Requests whose header has a message of its own are taken too.
         RESOURCE_EXHAUSTED with the trailing metadata partita-retry-after-seconds: come back then.
         """
 

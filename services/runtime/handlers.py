@@ -22,10 +22,16 @@ def wrapped(
 ) -> Handler:
     """The handler with its behaviour passed through ``unary`` or, where it answers with a stream, ``stream``.
 
+    It may answer with bytes, which are sent as they are.
+
     Services that gRPC brings along (health, reflection) stay as they are: they write their streams themselves.
     """
     if handler is None or method.startswith("/grpc."):
         return handler
     name, kind = _KINDS[handler.request_streaming, handler.response_streaming]
     wrap = stream if handler.response_streaming else unary
-    return kind(wrap(getattr(handler, name)), handler.request_deserializer, handler.response_serializer)
+
+    def serialize(response: Any) -> bytes:
+        return response if isinstance(response, bytes) else handler.response_serializer(response)
+
+    return kind(wrap(getattr(handler, name)), handler.request_deserializer, serialize)

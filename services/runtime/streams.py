@@ -59,10 +59,11 @@ def spec_of(name: str, array: Array) -> TensorSpec:
 
 
 def tensor_parts(arrays: Mapping[str, Array]) -> Iterator[types_pb2.TensorPart]:
-    """Arrays as a stream of headers and chunks."""
+    """Arrays as a stream of headers, each with its first chunk, and further chunks."""
     for name, array in arrays.items():
-        yield types_pb2.TensorPart(header=from_spec(spec_of(name, array)))
-        for chunk in chunks(raw_bytes(array)):
+        following = chunks(raw_bytes(array))
+        yield types_pb2.TensorPart(header=from_spec(spec_of(name, array)), chunk=next(following, None))
+        for chunk in following:
             yield types_pb2.TensorPart(chunk=chunk)
 
 
@@ -128,9 +129,10 @@ class Assembly(ChunkSequence):
 
     def add(self, chunk: types_pb2.Chunk) -> None:
         """Take the next chunk; raises as ``ChunkSequence`` does."""
-        start = self.received
-        super().add(chunk)
-        self.buffer[start : self.received] = np.frombuffer(chunk.data, np.uint8)
+        # Each look at a field of bytes copies it.
+        start, data = self.received, chunk.data
+        self.advance(chunk.offset, len(data))
+        self.buffer[start : self.received] = np.frombuffer(data, np.uint8)
 
     def finish(self) -> Array:
         """The bytes, as an array of uint8.
@@ -175,7 +177,7 @@ class TensorsAssembly:
             InvalidArgumentError: a chunk without a header, or a header before the last tensor was complete.
             TooLargeError: see ``Assembly``.
         """
-        if part.WhichOneof("part") == "header":
+        if part.HasField("header"):
             self.finish()
             spec = to_spec(part.header)
             if self._check is not None:
@@ -183,7 +185,7 @@ class TensorsAssembly:
             self._open = TensorAssembly(spec, self._limit_bytes)
         elif self._open is None:
             raise InvalidArgumentError("a chunk came before any tensor header; send the header first")
-        else:
+        if part.HasField("chunk"):
             self._open.add(part.chunk)
         if not self._open.complete:
             return None

@@ -19,6 +19,7 @@ from inferencer.inferencer import Inferencer
 from model_divider.divide import divide
 from model_divider.quantize import calibrate
 from model_pool.admission import admit
+from partita.inference import infer
 from partita.v1 import front_end_pb2, front_end_pb2_grpc, inferencer_pb2_grpc
 from partita.v1.tensor_transport_pb2 import DESTINATION_FRONT_END, DESTINATION_INFERENCER
 from services.clients.inferencer import InferencerClient
@@ -31,7 +32,6 @@ from services.runtime.errors import typed_errors
 from services.runtime.server import Binding, serving
 from services.runtime.settings import Settings
 from services.runtime.shaping import LinkShaper
-from services.runtime.streams import TensorsAssembly, tensor_parts
 from services.transport.arrivals import Sink
 from services.transport.sender import TensorSender, Way
 from tests.unit.models import random_inputs
@@ -56,22 +56,17 @@ class DataPlane:
         self, inputs: Mapping[str, Array], seconds: float = 30, deployment: str = "app"
     ) -> dict[str, Array]:
         """Infer as a client does."""
-        requests = [front_end_pb2.InferRequest(header=front_end_pb2.InferHeader(deployment=deployment))]
-        requests += [front_end_pb2.InferRequest(tensor=part) for part in tensor_parts(inputs)]
-        return await self.answer(requests, seconds)
-
-    async def answer(self, requests: Sequence[front_end_pb2.InferRequest], seconds: float = 30) -> dict[str, Array]:
-        """Send just these messages."""
-        stub = front_end_pb2_grpc.FrontEndStub(self.channels.to(self.version.front_end_address))
-        tensors = TensorsAssembly(LIMIT_BYTES)
-        outputs: dict[str, Array] = {}
-        with typed_errors("the FrontEnd", time.monotonic() + seconds):
-            async for response in stub.Infer(iter(requests), timeout=seconds):
-                if response.HasField("tensor"):
-                    done = tensors.add(response.tensor)
-                    if done is not None:
-                        outputs[done[0]] = done[1]
+        address = self.version.front_end_address
+        outputs, _ = await infer(self.channels.to(address), address, deployment, inputs, seconds)
         return outputs
+
+    async def responses(
+        self, requests: Sequence[front_end_pb2.InferRequest], seconds: float = 30
+    ) -> list[front_end_pb2.InferResponse]:
+        """Send just these messages, as protobuf writes them."""
+        stub = front_end_pb2_grpc.FrontEndStub(self.channels.to(self.version.front_end_address))
+        with typed_errors("the FrontEnd", time.monotonic() + seconds):
+            return [response async for response in stub.Infer(iter(requests), timeout=seconds)]
 
     @property
     def requests_under_way(self) -> int:

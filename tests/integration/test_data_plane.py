@@ -28,6 +28,7 @@ from services.transport.sender import TensorSender, Way
 from tests.integration.data_plane import DataPlane, data_plane, largest_difference
 from tests.unit.models import chain_model, random_inputs, residual_model
 from tests.unit.plans import run
+from tests.unit.tensor_parts import parts_apart
 
 SERVERS = ("device", "edge", "cloud")
 
@@ -71,7 +72,8 @@ async def test_bad_requests_get_typed_errors_and_change_nothing(tmp_path: Path) 
         inputs = random_inputs(plane.model)
         name, array = next(iter(inputs.items()))
         header = front_end_pb2.InferRequest(header=front_end_pb2.InferHeader(deployment="app"))
-        tensor = [front_end_pb2.InferRequest(tensor=part) for part in tensor_parts(inputs)]
+        tensor = [front_end_pb2.InferRequest(tensor=part) for part in parts_apart(inputs)]
+        (both,) = (front_end_pb2.InferRequest(header=header.header, tensor=part) for part in tensor_parts(inputs))
         out_of_order = types_pb2.TensorPart(chunk=types_pb2.Chunk(offset=4, data=b"1234"))
         too_much = types_pb2.TensorPart(chunk=types_pb2.Chunk(offset=0, data=b"1" * (array.nbytes + 1)))
         for requests, error, message in (
@@ -79,12 +81,16 @@ async def test_bad_requests_get_typed_errors_and_change_nothing(tmp_path: Path) 
             (tensor, InvalidArgumentError, "header"),
             ([header], InvalidTensorError, name),
             ([header, tensor[1]], InvalidArgumentError, "header"),
+            ([header, header, *tensor], InvalidArgumentError, "one header"),
+            ([both, tensor[1]], InvalidArgumentError, "before any tensor header"),
+            ([both, both], InvalidArgumentError, "one header"),
+            ([both, front_end_pb2.InferRequest()], InvalidArgumentError, "before any tensor header"),
             ([header, tensor[0]], InvalidArgumentError, "ended after 0"),
             ([header, tensor[0], front_end_pb2.InferRequest(tensor=out_of_order)], InvalidArgumentError, "offset 4"),
             ([header, tensor[0], front_end_pb2.InferRequest(tensor=too_much)], TooLargeError, "announced"),
         ):
             with pytest.raises(error, match=message):
-                await plane.answer(requests)
+                await plane.responses(requests)
         for bad in ({"other": array}, {name: array.astype(np.float16)}, {name: array[..., :2]}):
             with pytest.raises(InvalidTensorError, match=r"input|required"):
                 await plane.infer(bad)

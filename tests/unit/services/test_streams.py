@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from services.runtime.streams import (
     to_spec,
     verify,
 )
+from tests.unit.tensor_parts import parts_apart
 
 any_array = st.sampled_from(sorted(DTYPES)).flatmap(
     lambda name: arrays.arrays(np.dtype(name), arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
@@ -37,11 +38,14 @@ def header(name: str, dtype: str, *shape: int) -> types_pb2.TensorPart:
     return types_pb2.TensorPart(header=types_pb2.TensorSpec(name=name, dtype=dtype, shape=shape))
 
 
-@given(st.dictionaries(st.text(), any_array, max_size=4))
-def test_tensors_arrive_as_they_left(tensors: dict[str, Array]) -> None:
+@pytest.mark.parametrize("cut", [tensor_parts, parts_apart])
+@given(tensors=st.dictionaries(st.text(), any_array, max_size=4))
+def test_tensors_arrive_as_they_left(
+    cut: Callable[[Mapping[str, Array]], Iterator[types_pb2.TensorPart]], tensors: dict[str, Array]
+) -> None:
     assembly = TensorsAssembly(2**20)
     arrived: dict[str, Array] = {}
-    for part in tensor_parts(tensors):
+    for part in cut(tensors):
         wire = types_pb2.TensorPart.FromString(part.SerializeToString())
         done = assembly.add(wire)
         if done is not None:
@@ -130,6 +134,10 @@ def test_parts_in_the_wrong_order_are_refused() -> None:
         TensorsAssembly(10).add(chunk(0, b"1"))
     with pytest.raises(InvalidArgumentError, match="before any tensor header"):
         TensorsAssembly(10).add(types_pb2.TensorPart())
+    with pytest.raises(InvalidArgumentError, match="offset 1 came where 0"):
+        TensorsAssembly(10).add(types_pb2.TensorPart(header=header("t", "int8", 4).header, chunk=chunk(1, b"1").chunk))
+    with pytest.raises(TooLargeError, match="2 bytes came, but 1 were announced"):
+        TensorsAssembly(10).add(types_pb2.TensorPart(header=header("t", "int8", 1).header, chunk=chunk(0, b"12").chunk))
     tensors = TensorsAssembly(10)
     tensors.add(header("t", "int8", 4))
     with pytest.raises(InvalidArgumentError, match="ended after 0 of 4"):
