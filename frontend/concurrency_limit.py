@@ -32,17 +32,15 @@ EMPTYING_ROUNDS = 2
 class ConcurrencyLimit:
     """The limit of one deployment. It has no clock of its own: times are told, in seconds."""
 
-    def __init__(self, depth: float, most: int, together: int = 1) -> None:
+    def __init__(self, depth: float, most: int) -> None:
         """Begin with what the plan predicts.
 
         Args:
             depth: predicted throughput × latency, in requests.
             most: no limit is above this.
-            together: how many requests servers may compute at once; so many wait while as many are computed.
         """
         self._depth = depth
         self._most = most
-        self._reserve = RESERVE * together
         self._rates: deque[float] = deque(maxlen=RATE_ROUNDS)
         self._latencies: deque[float] = deque(maxlen=FULL_ROUNDS + EMPTYING_ROUNDS)
         self._full_rounds = 0
@@ -50,13 +48,17 @@ class ConcurrencyLimit:
         self._full = False
         self._answers = 0
         self._least = math.inf
+        self._together = 1
+        self._together_before: deque[int] = deque(maxlen=RATE_ROUNDS)
 
     @property
     def value(self) -> int:
         """How many requests may be in flight, at least one."""
         if self._emptying:
             return max(1, math.ceil(self._depth * EMPTYING_GAIN))
-        return max(1, min(self._most, math.ceil(self._depth * GAIN) + self._reserve))
+        # While so many are computed at once, as many must come to wait.
+        reserve = RESERVE * max((self._together, *self._together_before))
+        return max(1, min(self._most, math.ceil(self._depth * GAIN) + reserve))
 
     @property
     def answers_per_second(self) -> float | None:
@@ -66,14 +68,16 @@ class ConcurrencyLimit:
         least = min(self._latencies, default=0.0)
         return self._depth / least if least > 0 else None
 
-    def answered(self, begun: float, now: float, in_flight: int) -> None:
+    def answered(self, begun: float, now: float, in_flight: int, together: int = 1) -> None:
         """Take note of an answer.
 
         Args:
             begun: when its request was sent on its way.
             now: when it came.
             in_flight: how many requests were in flight until then, this one included.
+            together: for how many requests at once a server computed, this one included; the most of all servers.
         """
+        self._together = max(self._together, together)
         self._answers += 1
         self._least = min(self._least, now - begun)
         self._full = self._full and in_flight >= self.value
@@ -96,4 +100,5 @@ class ConcurrencyLimit:
         if self._rates:
             self._depth = max(self._rates) * min(self._latencies)
         self._round_began, self._full = now, True
-        self._answers, self._least = 0, math.inf
+        self._together_before.append(self._together)
+        self._answers, self._least, self._together = 0, math.inf, 1

@@ -39,9 +39,9 @@ class Place:
         self._queue.move_on()
         await self.turn
 
-    def answered(self) -> None:
-        """Take note that the request was answered, for the deployment's limit."""
-        self.line.limit.answered(self.begun, self._queue.clock(), self.line.in_flight)
+    def answered(self, together: int = 1) -> None:
+        """Take note that the request was answered, for the deployment's limit; see ``ConcurrencyLimit.answered``."""
+        self.line.limit.answered(self.begun, self._queue.clock(), self.line.in_flight, together)
 
 
 @dataclass

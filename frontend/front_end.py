@@ -83,8 +83,7 @@ class FrontEnd:
         self._told.set()
         if known is not None and known.version == version.version:
             return
-        limit = ConcurrencyLimit(_depth(version), self._request_limit, version.micro_batch)
-        self._queue.open(version.deployment, limit)
+        self._queue.open(version.deployment, ConcurrencyLimit(_depth(version), self._request_limit))
         self._attempts.give_up(version)
 
     def deactivate(self, deployment: str) -> None:
@@ -205,7 +204,7 @@ class FrontEnd:
                 self.current(deployment)
 
             answer = await self._retries.until_answered(attempt, failed)
-            place.answered()
+            place.answered(max((run.together for run in answer.runs), default=1))
             key, waited = answer.key, state.sent - state.asked
             self.history.add(Report(key.request_id, deployment, key.version, waited, answer.seconds, answer.runs))
             return answer

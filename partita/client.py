@@ -153,16 +153,26 @@ class Deployment:
         return self.info.name
 
     def infer(
-        self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS, request_id: str = ""
+        self,
+        inputs: Mapping[str, Array],
+        timeout_seconds: float = INFER_SECONDS,
+        request_id: str = "",
+        *,
+        alone: bool = False,
     ) -> dict[str, Array]:
         """Run the model once: arrays by input name in, by output name out; see ``partita.aio.Deployment.infer``."""
-        return self._run(self._deployment.infer(inputs, timeout_seconds, request_id))
+        return self._run(self._deployment.infer(inputs, timeout_seconds, request_id, alone=alone))
 
     def infer_with_report(
-        self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS, request_id: str = ""
+        self,
+        inputs: Mapping[str, Array],
+        timeout_seconds: float = INFER_SECONDS,
+        request_id: str = "",
+        *,
+        alone: bool = False,
     ) -> tuple[dict[str, Array], InferReport]:
         """Like ``infer``, and how long each component took."""
-        return self._run(self._deployment.infer_with_report(inputs, timeout_seconds, request_id))
+        return self._run(self._deployment.infer_with_report(inputs, timeout_seconds, request_id, alone=alone))
 
     def undeploy(self) -> None:
         """End the deployment once its requests have ended."""

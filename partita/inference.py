@@ -29,8 +29,11 @@ async def infer(
     inputs: Mapping[str, Array],
     timeout_seconds: float,
     request_id: str = "",
+    alone: bool = False,
 ) -> tuple[dict[str, Array], InferReport]:
     """Send ``inputs`` and wait for the outputs, by name, and the report.
+
+    If ``alone``, they are not computed together with those of other requests.
 
     Raises:
         PartitaError: as the FrontEnd raised it; DeadlineExceededError after ``timeout_seconds``.
@@ -39,7 +42,7 @@ async def infer(
     stream: grpc.aio.StreamStreamMultiCallable[bytes, front_end_pb2.InferResponse] = channel.stream_stream(
         _INFER, response_deserializer=front_end_pb2.InferResponse.FromString
     )
-    header = front_end_pb2.InferHeader(deployment=deployment, request_id=request_id)
+    header = front_end_pb2.InferHeader(deployment=deployment, request_id=request_id, alone=alone)
     requests = tensor_messages(
         front_end_pb2.InferRequest.TENSOR_FIELD_NUMBER,
         inputs,

@@ -46,7 +46,9 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
             return await read_inputs(parts, version, self._tensor_limit_bytes)
 
         with request_span(context, version.deployment) as span:
-            answer = await self._front_end.infer(version.deployment, read, context.time_remaining(), header.request_id)
+            answer = await self._front_end.infer(
+                version.deployment, read, context.time_remaining(), header.request_id, header.alone
+            )
             span.set_attribute("partita.request", answer.key.request_id)
         report = self._front_end.history.find(answer.key.request_id)
         REQUESTS.labels(version.deployment).observe(answer.seconds)

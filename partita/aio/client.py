@@ -149,8 +149,13 @@ class Client(ModelCalls, PlanCalls):
         raise missing if addresses else NotFoundError("nothing was ever deployed; see partita deploy")
 
     async def infer(
-        self, info: DeploymentInfo, inputs: Mapping[str, Array], timeout_seconds: float, request_id: str = ""
+        self,
+        info: DeploymentInfo,
+        inputs: Mapping[str, Array],
+        timeout_seconds: float,
+        request_id: str = "",
+        alone: bool = False,
     ) -> tuple[dict[str, Array], InferReport]:
         """Send a request to a deployment; see ``Deployment.infer_with_report``."""
         address = self._front_end_address or info.front_end_address
-        return await infer(self._channels.to(address), address, info.name, inputs, timeout_seconds, request_id)
+        return await infer(self._channels.to(address), address, info.name, inputs, timeout_seconds, request_id, alone)

@@ -30,7 +30,12 @@ class Deployment:
         return self.info.name
 
     async def infer(
-        self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS, request_id: str = ""
+        self,
+        inputs: Mapping[str, Array],
+        timeout_seconds: float = INFER_SECONDS,
+        request_id: str = "",
+        *,
+        alone: bool = False,
     ) -> dict[str, Array]:
         """Run the model once.
 
@@ -38,6 +43,8 @@ class Deployment:
             inputs: input name → array of exactly the model's dtype and shape (``info.inputs``).
             request_id: names the request, if it may be sent again: while it is under way, a second call with its id
                 gets the first one's answer, whatever its inputs. After its end the id may be used anew.
+            alone: have it computed by itself, where the deployment has micro-batches: its values are then exactly those
+                of the same request at any other time.
 
         Returns:
             Output name → array.
@@ -49,10 +56,15 @@ class Deployment:
             ServerUnavailableError: a server of the plan is gone; the message names it.
             PartitaError: why the request failed.
         """
-        return (await self.infer_with_report(inputs, timeout_seconds, request_id))[0]
+        return (await self.infer_with_report(inputs, timeout_seconds, request_id, alone=alone))[0]
 
     async def infer_with_report(
-        self, inputs: Mapping[str, Array], timeout_seconds: float = INFER_SECONDS, request_id: str = ""
+        self,
+        inputs: Mapping[str, Array],
+        timeout_seconds: float = INFER_SECONDS,
+        request_id: str = "",
+        *,
+        alone: bool = False,
     ) -> tuple[dict[str, Array], InferReport]:
         """Like ``infer``, and how long each component took."""
         arrays = checked_arrays(inputs)
@@ -64,11 +76,11 @@ class Deployment:
             check_inputs(self.info.inputs, arrays)
         end = time.monotonic() + timeout_seconds
         try:
-            return await self._client.infer(self.info, arrays, timeout_seconds, request_id)
+            return await self._client.infer(self.info, arrays, timeout_seconds, request_id, alone)
         except ServerUnavailableError:
             if not await self._has_moved(end):
                 raise
-        return await self._client.infer(self.info, arrays, end - time.monotonic(), request_id)
+        return await self._client.infer(self.info, arrays, end - time.monotonic(), request_id, alone)
 
     async def _has_moved(self, end: float) -> bool:
         """Ask the Deployer, until ``end``, whether the FrontEnd was started anew at another address."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from partita.v1 import types_pb2 as partita_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apartita/v1/front_end.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"5\n\x0bInferHeader\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"_\n\x0cInferRequest\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.partita.v1.InferHeader\x12&\n\x06tensor\x18\x02 \x01(\x0b\x32\x16.partita.v1.TensorPart\"`\n\rInferResponse\x12&\n\x06tensor\x18\x01 \x01(\x0b\x32\x16.partita.v1.TensorPart\x12\'\n\x06report\x18\x02 \x01(\x0b\x32\x17.partita.v1.InferReport\"\xa6\x01\n\x0bInferReport\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12&\n\x04runs\x18\x04 \x03(\x0b\x32\x18.partita.v1.ComponentRun\x12\x12\n\ndeployment\x18\x05 \x01(\t\x12\x16\n\x0ewaited_seconds\x18\x06 \x01(\x01\x12\r\n\x05\x65rror\x18\x07 \x01(\t\"&\n\x10GetReportRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"<\n\x11GetReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.partita.v1.InferReport\"\"\n\x0f\x41\x63tivateRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"\x12\n\x10\x41\x63tivateResponse\"\'\n\x11\x44\x65\x61\x63tivateRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"\x14\n\x12\x44\x65\x61\x63tivateResponse\"3\n\x0c\x44rainRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"\x0f\n\rDrainResponse2\xe8\x02\n\x08\x46rontEnd\x12@\n\x05Infer\x12\x18.partita.v1.InferRequest\x1a\x19.partita.v1.InferResponse(\x01\x30\x01\x12\x45\n\x08\x41\x63tivate\x12\x1b.partita.v1.ActivateRequest\x1a\x1c.partita.v1.ActivateResponse\x12K\n\nDeactivate\x12\x1d.partita.v1.DeactivateRequest\x1a\x1e.partita.v1.DeactivateResponse\x12H\n\tGetReport\x12\x1c.partita.v1.GetReportRequest\x1a\x1d.partita.v1.GetReportResponse\x12<\n\x05\x44rain\x12\x18.partita.v1.DrainRequest\x1a\x19.partita.v1.DrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apartita/v1/front_end.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"D\n\x0bInferHeader\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05\x61lone\x18\x03 \x01(\x08\"_\n\x0cInferRequest\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.partita.v1.InferHeader\x12&\n\x06tensor\x18\x02 \x01(\x0b\x32\x16.partita.v1.TensorPart\"`\n\rInferResponse\x12&\n\x06tensor\x18\x01 \x01(\x0b\x32\x16.partita.v1.TensorPart\x12\'\n\x06report\x18\x02 \x01(\x0b\x32\x17.partita.v1.InferReport\"\xa6\x01\n\x0bInferReport\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12&\n\x04runs\x18\x04 \x03(\x0b\x32\x18.partita.v1.ComponentRun\x12\x12\n\ndeployment\x18\x05 \x01(\t\x12\x16\n\x0ewaited_seconds\x18\x06 \x01(\x01\x12\r\n\x05\x65rror\x18\x07 \x01(\t\"&\n\x10GetReportRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"<\n\x11GetReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.partita.v1.InferReport\"\"\n\x0f\x41\x63tivateRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"\x12\n\x10\x41\x63tivateResponse\"\'\n\x11\x44\x65\x61\x63tivateRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"\x14\n\x12\x44\x65\x61\x63tivateResponse\"3\n\x0c\x44rainRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"\x0f\n\rDrainResponse2\xe8\x02\n\x08\x46rontEnd\x12@\n\x05Infer\x12\x18.partita.v1.InferRequest\x1a\x19.partita.v1.InferResponse(\x01\x30\x01\x12\x45\n\x08\x41\x63tivate\x12\x1b.partita.v1.ActivateRequest\x1a\x1c.partita.v1.ActivateResponse\x12K\n\nDeactivate\x12\x1d.partita.v1.DeactivateRequest\x1a\x1e.partita.v1.DeactivateResponse\x12H\n\tGetReport\x12\x1c.partita.v1.GetReportRequest\x1a\x1d.partita.v1.GetReportResponse\x12<\n\x05\x44rain\x12\x18.partita.v1.DrainRequest\x1a\x19.partita.v1.DrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,29 +33,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'partita.v1.front_end_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INFERHEADER']._serialized_start=66
-  _globals['_INFERHEADER']._serialized_end=119
-  _globals['_INFERREQUEST']._serialized_start=121
-  _globals['_INFERREQUEST']._serialized_end=216
-  _globals['_INFERRESPONSE']._serialized_start=218
-  _globals['_INFERRESPONSE']._serialized_end=314
-  _globals['_INFERREPORT']._serialized_start=317
-  _globals['_INFERREPORT']._serialized_end=483
-  _globals['_GETREPORTREQUEST']._serialized_start=485
-  _globals['_GETREPORTREQUEST']._serialized_end=523
-  _globals['_GETREPORTRESPONSE']._serialized_start=525
-  _globals['_GETREPORTRESPONSE']._serialized_end=585
-  _globals['_ACTIVATEREQUEST']._serialized_start=587
-  _globals['_ACTIVATEREQUEST']._serialized_end=621
-  _globals['_ACTIVATERESPONSE']._serialized_start=623
-  _globals['_ACTIVATERESPONSE']._serialized_end=641
-  _globals['_DEACTIVATEREQUEST']._serialized_start=643
-  _globals['_DEACTIVATEREQUEST']._serialized_end=682
-  _globals['_DEACTIVATERESPONSE']._serialized_start=684
-  _globals['_DEACTIVATERESPONSE']._serialized_end=704
-  _globals['_DRAINREQUEST']._serialized_start=706
-  _globals['_DRAINREQUEST']._serialized_end=757
-  _globals['_DRAINRESPONSE']._serialized_start=759
-  _globals['_DRAINRESPONSE']._serialized_end=774
-  _globals['_FRONTEND']._serialized_start=777
-  _globals['_FRONTEND']._serialized_end=1137
+  _globals['_INFERHEADER']._serialized_end=134
+  _globals['_INFERREQUEST']._serialized_start=136
+  _globals['_INFERREQUEST']._serialized_end=231
+  _globals['_INFERRESPONSE']._serialized_start=233
+  _globals['_INFERRESPONSE']._serialized_end=329
+  _globals['_INFERREPORT']._serialized_start=332
+  _globals['_INFERREPORT']._serialized_end=498
+  _globals['_GETREPORTREQUEST']._serialized_start=500
+  _globals['_GETREPORTREQUEST']._serialized_end=538
+  _globals['_GETREPORTRESPONSE']._serialized_start=540
+  _globals['_GETREPORTRESPONSE']._serialized_end=600
+  _globals['_ACTIVATEREQUEST']._serialized_start=602
+  _globals['_ACTIVATEREQUEST']._serialized_end=636
+  _globals['_ACTIVATERESPONSE']._serialized_start=638
+  _globals['_ACTIVATERESPONSE']._serialized_end=656
+  _globals['_DEACTIVATEREQUEST']._serialized_start=658
+  _globals['_DEACTIVATEREQUEST']._serialized_end=697
+  _globals['_DEACTIVATERESPONSE']._serialized_start=699
+  _globals['_DEACTIVATERESPONSE']._serialized_end=719
+  _globals['_DRAINREQUEST']._serialized_start=721
+  _globals['_DRAINREQUEST']._serialized_end=772
+  _globals['_DRAINRESPONSE']._serialized_start=774
+  _globals['_DRAINRESPONSE']._serialized_end=789
+  _globals['_FRONTEND']._serialized_start=792
+  _globals['_FRONTEND']._serialized_end=1152
 # @@protoc_insertion_point(module_scope)

@@ -25,18 +25,22 @@ class InferHeader(_message.Message):
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
     request_id: _builtins.str
     """Of a request that may be sent again: while it is under way, another call with its id gets the same answer."""
+    alone: _builtins.bool
+    """Not to be computed together with other requests, where the deployment allows that."""
     def __init__(
         self,
         *,
         deployment: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        alone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "deployment", b"deployment", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,5 +1,6 @@
 """The limit against simulated pipelines: it fills them, and no more."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -121,9 +122,29 @@ def test_more_callers_are_not_answered_less(busy: list[float]) -> None:
     assert rate == pytest.approx(1 / max(busy), rel=0.005)
 
 
-@pytest.mark.parametrize("together", [1, 4, 16])
-def test_so_many_wait_as_are_computed_together(together: int) -> None:
-    assert ConcurrencyLimit(1.0, 100, together).value == 2 + RESERVE * together
+def test_so_many_come_to_wait_as_are_computed_together() -> None:
+    """A server that computes whatever waits at once, up to 8, has 8 before long; one that takes each alone, few."""
+    in_flight: dict[int, int] = {}
+    for most in (8, 1):
+        limit, now, begun = ConcurrencyLimit(1.0, 64), 0.0, deque[float]()
+        for _ in range(50):
+            while len(begun) < limit.value:
+                begun.append(now)
+            together, now = min(most, len(begun)), now + 1.0
+            for _ in range(together):
+                limit.answered(begun.popleft(), now, limit.value, together)
+        in_flight[most] = limit.value
+    assert in_flight[8] >= 16
+    assert in_flight[1] <= 2 + RESERVE + 2
+
+
+def test_when_requests_are_no_longer_computed_together_fewer_wait() -> None:
+    limit = ConcurrencyLimit(1.0, 64)
+    limit.answered(0.0, 1.0, 4, together=8)
+    assert limit.value >= RESERVE * 8
+    for second in range(1, 20):
+        limit.answered(second, second + 1.0, 1)
+    assert limit.value <= 2 + RESERVE
 
 
 def test_the_limit_has_bounds() -> None:
