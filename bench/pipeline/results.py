@@ -21,7 +21,7 @@ class ModelResult:
         halves: loads of the same in two halves on two servers, a core each, the callers on one of them.
         independent: answers per second of two whole models, one on each core, at the same time.
         curve: loads of the two halves, from one request in flight to many.
-        link: load of the two halves where the link between them is slower than both.
+        link: loads of the two halves where the link between them is slower than both.
         link_seconds: what that link needs for the tensors of a request.
     """
 
@@ -33,7 +33,7 @@ class ModelResult:
     halves: Sequence[Load]
     independent: Sequence[float]
     curve: Sequence[Load]
-    link: Load
+    link: Sequence[Load]
     link_seconds: float
 
     @property
@@ -81,8 +81,19 @@ class ModelResult:
 
     @property
     def link_bound_ratio(self) -> float:
-        """Answers per second by what the slow link lets through, or a server that was even slower then."""
-        return self.link.answers_per_second * max(self.link_seconds, self.link.busiest_seconds)
+        """Answers per second by what the slow link lets through, or a server that was even slower then; median."""
+        return statistics.median(
+            one.answers_per_second * max(self.link_seconds, one.busiest_seconds) for one in self.link
+        )
+
+    @property
+    def core_busy_share(self) -> float:
+        """Share of the time in which the busier core works, median over the turns.
+
+        On handling requests and tensors too, which ``bound_ratio`` counts only where it holds up computing; what the
+        host gives to other machines is missing.
+        """
+        return statistics.median(one.answers_per_second * one.busiest_core_seconds for one in self.halves)
 
     def figures(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -104,6 +115,7 @@ class ModelResult:
             "bound_ratio": self.bound_ratio,
             "alone_bound_ratio": self.alone_bound_ratio,
             "link_bound_ratio": self.link_bound_ratio,
+            "core_busy_share": self.core_busy_share,
             "by_requests_in_flight": {one.in_flight: one.answers_per_second for one in self.curve},
             "core_seconds_by_requests_in_flight": {one.in_flight: one.busiest_core_seconds for one in self.curve},
         }

@@ -88,7 +88,7 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
         whole = await deployed("device", "device")
         other_whole = await deployed("edge", "edge", "edge")
 
-        count = 4 * turns + len(CURVE) + 1
+        count = 5 * turns + len(CURVE)
         done = 0
 
         async def taken(running: Running, in_flight: int = IN_FLIGHT) -> Load:
@@ -97,7 +97,7 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
             progress(done / count, f"{name}: {in_flight} requests in flight")
             return await load(running, halves.inputs, in_flight, seconds, processes)
 
-        one, helped, two, independent = [], [], [], []
+        one, helped, two, slow, independent = [], [], [], [], []
         for _ in range(turns):
             with pinned(first_core):
                 processes[os.getpid()] = first_core
@@ -105,10 +105,10 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
             processes[os.getpid()] = second_core
             helped.append(await taken(whole))
             two.append(await taken(split))
+            slow.append(await taken(behind_link))
             pair = await asyncio.gather(taken(whole), load(other_whole, halves.inputs, IN_FLIGHT, seconds, processes))
             independent.append(sum(item.answers_per_second for item in pair))
         curve = [await taken(split, in_flight) for in_flight in CURVE]
-        slow = await taken(behind_link)
     crossing = halves.forth_bytes + halves.back_bytes
     return ModelResult(
         name, crossing, sum(alone) / max(alone), one, helped, two, independent, curve, slow, link_seconds

@@ -137,6 +137,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
         ">of at most",
         ">two wholes",
         ">of bound",
+        ">core busy",
         ">alone",
         ">slow link",
     )
@@ -144,7 +145,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
         rates = (one["whole_answers_per_second"], one["answers_per_second"])
         names = ("two_core_speedup", "helped_speedup", "processor_speedup", "cut_bound", "independent_speedup")
         gains = (one[key] for key in names)
-        shares = (one["bound_ratio"], one["alone_bound_ratio"], one["link_bound_ratio"])
+        shares = (one[key] for key in ("bound_ratio", "core_busy_share", "alone_bound_ratio", "link_bound_ratio"))
         shown.add_row(
             name,
             units.byte_count(one["crossing_bytes"]),
@@ -157,7 +158,8 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
     out.print(
         f"steady state with {in_flight} requests in flight; bound: what the busiest server computes for a request,"
     )
-    out.print("measured in the same run, and (alone) while the other core idles; slow link: share of its throughput;")
+    out.print("measured in the same run, and (alone) while the other core idles; core busy: share of the time in which")
+    out.print("the busier core works, on anything; slow link: share of its throughput;")
     out.print("callers apart: by one core whose callers have the other one;")
     out.print("by processor: processor time of an answer on the busier core, whole by divided, which other programs")
     out.print("disturb least; of at most: what both servers take together by what the slower one takes")

@@ -112,7 +112,7 @@ def result(link_rate: float = 4.5) -> ModelResult:
         halves=loads(9, 8, 9.5),
         independent=[9.0, 7.6, 9.5],
         curve=[Load(1, 5, 0.2, {"a": 0.08, "b": 0.08}, {0: 0.08, 1: 0.08})],
-        link=Load(8, link_rate, 1.0, {"a": 0.1, "b": 0.1}, {0: 0.1, 1: 0.1}),
+        link=[Load(8, rate, 1.0, {"a": 0.1, "b": 0.1}, {0: 0.1, 1: 0.1}) for rate in (link_rate, link_rate, 0.1)],
         link_seconds=0.2,
     )
 
@@ -122,6 +122,7 @@ def test_figures() -> None:
     assert figures["two_core_speedup"] == pytest.approx(1.9)
     assert figures["models"]["m"]["helped_speedup"] == pytest.approx(1.6)
     assert figures["independent_speedup"] == pytest.approx(1.9)
+    assert figures["models"]["m"]["core_busy_share"] == pytest.approx(0.9)
     # The worse of both kinds of bound: 0.9 by the busiest server, 3 of 5 a second over the slow link.
     assert figures["bound_ratio"] == pytest.approx(0.6)
     assert summary([result()])["bound_ratio"] == pytest.approx(0.9)

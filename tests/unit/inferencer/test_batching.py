@@ -113,3 +113,32 @@ def test_whole_numbers_must_be_the_same() -> None:
     _compare([{"x": low}], alone, many)
     with pytest.raises(InvalidModelError, match="'y' differs by up to 1 "):
         _compare([{"x": low}, {"x": high}], alone, many)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most", "expected"),
+    [
+        ({1: 1.0, 2: 0.8, 4: 0.6, 8: 0.7}, 8, 4),
+        ({1: 1.0, 2: 0.8, 4: 0.6, 6: 0.5}, 6, 6),
+        ({1: 1.0, 2: 0.9}, 2, 2),
+    ],
+)
+def test_as_many_at_once_as_are_quickest_for_each(
+    seconds: dict[int, float], most: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inferencer.together._seconds", lambda _, examples: seconds[len(examples)] * len(examples))
+    data = admit(SMALL_MODELS["chain"]().SerializeToString(), {}).data
+    alone = Session(data, SETTINGS)
+    many, count = session_for_many(data, admit(data, {}).inputs, alone, SETTINGS, most)
+    assert count == expected
+    assert many is not alone
+
+
+@pytest.mark.parametrize("seconds", [{1: 1.0, 2: 1.1}, {1: 1.0, 2: 0.96, 4: 0.97}])
+def test_where_several_at_once_are_hardly_quicker_each_runs_alone(
+    seconds: dict[int, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inferencer.together._seconds", lambda _, examples: seconds[len(examples)] * len(examples))
+    data = admit(SMALL_MODELS["chain"]().SerializeToString(), {}).data
+    with pytest.raises(InvalidModelError, match=r"not quicker: each takes 1000\.00 ms for 1"):
+        session_for_many(data, admit(data, {}).inputs, Session(data, SETTINGS), SETTINGS, 4)
