@@ -65,13 +65,15 @@ def _example(spec: TensorSpec, random: np.random.Generator) -> Array:
 
 def _compare(examples: list[dict[str, Array]], alone: Session, many: Session) -> None:
     try:
+        each = [alone.run(example) for example in examples]
         together = many.run_together(examples)
     except Exception as error:
+        # Layers may also refuse random inputs, and then nothing can be said of several.
         reason = " ".join(str(error).split())
         raise InvalidModelError(f"it does not run for several requests: {reason[:200]}") from error
-    for example, outputs in zip(examples, together, strict=True):
-        for name, expected in alone.run(example).items():
-            _compare_tensor(name, expected, outputs[name])
+    for expected, found in zip(each, together, strict=True):
+        for name, array in expected.items():
+            _compare_tensor(name, array, found[name])
 
 
 def _compare_tensor(name: str, expected: Array, found: Array) -> None:

@@ -142,3 +142,15 @@ def test_where_several_at_once_are_hardly_quicker_each_runs_alone(
     data = admit(SMALL_MODELS["chain"]().SerializeToString(), {}).data
     with pytest.raises(InvalidModelError, match=r"not quicker: each takes 1000\.00 ms for 1"):
         session_for_many(data, admit(data, {}).inputs, Session(data, SETTINGS), SETTINGS, 4)
+
+
+def test_a_layer_that_refuses_random_inputs_leaves_requests_alone() -> None:
+    picking = parser.parse_model("""
+        <ir_version: 8, opset_import: ["": 17]>
+        picking (float[1, 4] x) => (float[1, 1] y) <float[9] table = {0, 1, 2, 3, 4, 5, 6, 7, 8}, int64[1] last = {1}>
+        { a, b = TopK (x, last) c = Cast <to = 7> (a) d = Mul (c, hundred) y = Gather (table, d) }
+    """)
+    picking.graph.initializer.append(helper.make_tensor("hundred", onnx.TensorProto.INT64, [], [100]))
+    data = picking.SerializeToString()
+    with pytest.raises(InvalidModelError, match="does not run for several"):
+        session_for_many(data, admit(data, {}).inputs, Session(data, SETTINGS), SETTINGS, 2)
