@@ -25,7 +25,7 @@ def explain(plan: Plan, problem: Problem) -> tuple[str, ...]:
     sends = [item for item in simulate(problem, plan.components, plan.quantized).intervals if item.target]
     sends = [item for item in sends if item.target != item.server]
     return (
-        _why_split(plan) if sends else _why_whole(plan),
+        _why_split(plan) if len(set(plan.placement.values())) > 1 else _why_whole(plan),
         *_where_time_goes(plan, problem, sends),
         *_what_int8_brings(plan, problem, sends),
         *_limits(plan, problem),

@@ -29,6 +29,11 @@ def test_why_it_does_not_split() -> None:
     assert "with the best single cut (" in first
 
 
+def test_a_plan_that_leaves_the_device_for_one_server_does_not_split() -> None:
+    first, *_ = sentences(chain({"device": [40.0, 40.0, 40.0], "edge": [1.0, 1.0, 1.0]}))
+    assert first.startswith("Everything runs on edge: 5.00 s instead of ")
+
+
 def test_no_single_server_may_run_everything() -> None:
     first, *_ = sentences(chain(SLOW_DEVICE, rules={0: ("device",), 1: ("edge",)}))
     assert first == "It splits over device, edge, because no single server may or can run everything."
