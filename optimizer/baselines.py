@@ -79,9 +79,10 @@ class SimplePlans:
         cuts = [plan.solution for plan in found if plan is not None]
         if cuts:
             return cuts
+        # Two may fill the servers in one order, so their names are numbers.
         packed = {
-            ", ".join(dict.fromkeys(one.values())): Fixed(self._problem, one)
-            for one in packed_placements(self._problem)
+            f"filled in turn, {number}": Fixed(self._problem, one)
+            for number, one in enumerate(packed_placements(self._problem))
         }
         return [plan.solution for goal in goals for plan in self._feasible(packed, goal, frozenset())]
 
