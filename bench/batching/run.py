@@ -6,22 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import onnx
-
+from bench.pipeline.cut import halved
 from bench.pipeline.load import Load, load
 from bench.prediction.deployed import connected
 from bench.prediction.models import BenchModel
-from core.deployment import Division
-from core.plan import Plan
-from core.profiles import ModelProfilerSettings
 from core.progress import Progress, no_progress
-from core.tensors import Array
-from model_divider.divide import divide
-from model_pool.admission import admit
-from optimizer.components import plan_components
 from partita.cluster import EmbeddedServer, embedded_cluster
-from profilers.model_graph import model_signature, read_graph
-from profilers.random_inputs import random_inputs
 
 MICRO_BATCH = 8
 
@@ -55,7 +45,8 @@ async def run(
     servers = (EmbeddedServer("device", "device"),)
     async with embedded_cluster(servers) as cluster, connected(cluster.address) as nodes:
         for model in models:
-            division, blobs, inputs = await asyncio.to_thread(_undivided, model)
+            halves = await asyncio.to_thread(halved, model)
+            division, blobs = await asyncio.to_thread(halves.divided, "device", "device", "device")
             async with (
                 nodes.deployed(division, blobs, "device") as alone,
                 nodes.deployed(division, blobs, "device", MICRO_BATCH) as together,
@@ -65,21 +56,10 @@ async def run(
                     done = len(results) * turns * 2 + turn
                     progress(done / count, f"{model.name}: {'together' if turn % 2 else 'alone'}")
                     running = together if turn % 2 else alone
-                    loads[turn % 2].append(await load(running, inputs, IN_FLIGHT, seconds, {}))
+                    loads[turn % 2].append(await load(running, halves.inputs, IN_FLIGHT, seconds, {}))
             results.append(BatchingResult(model.name, *loads))
     progress(1.0, "done")
     return results
-
-
-def _undivided(model: BenchModel) -> tuple[Division, dict[str, bytes], dict[str, Array]]:
-    data = admit(model.read(), model.input_shapes).data
-    graph = read_graph(onnx.load_model_from_string(data), model.name, ModelProfilerSettings(quantizable_count=0))
-    signature, _ = model_signature(onnx.load_model_from_string(data))
-    placement = dict.fromkeys(graph.by_name, "device")
-    components = plan_components(graph, placement, "device")
-    plan = Plan(graph.name, "feasible", placement=placement, components=components)
-    division, blobs = divide(data, "bench", plan, {}, ModelProfilerSettings().quantization)
-    return division, blobs, random_inputs(signature, 1, 0)[0]
 
 
 def summary(results: Sequence[BatchingResult]) -> dict[str, Any]:
