@@ -99,9 +99,11 @@ class Incoming:
     async def close(self) -> None:
         """Forget all that has not been handed over."""
         self._ended = True
-        if self._socket is not None:
-            await self._socket.close()
-        await self._arrivals.close()
+        try:
+            if self._socket is not None:
+                await self._socket.close()
+        finally:
+            await self._arrivals.close()
 
     def _welcome(self, greeting: tensor_transport_pb2.CarryGreeting) -> None:
         welcome = tensor_transport_pb2.CarryWelcome(

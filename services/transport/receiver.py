@@ -68,8 +68,11 @@ class TensorReceiver:
             finally:
                 for task in tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await incoming.close()
+                try:
+                    await asyncio.gather(*tasks, return_exceptions=True)
+                finally:
+                    # Also where the call is cancelled while it ends.
+                    await incoming.close()
 
     async def take(
         self, destination: tensor_transport_pb2.Destination.ValueType, key: RequestKey, name: str, array: Array
@@ -86,6 +89,11 @@ class TensorReceiver:
         taken = sink.receive(key, name, array)
         if taken is not None:
             await taken
+
+    def drop_all(self) -> None:
+        """Take every tensor and do nothing with it: what is measured then is the transport alone."""
+        for destination in tensor_transport_pb2.Destination.values():
+            self.sinks[destination] = Sink(lambda *_: None, lambda *_: None)
 
     def _sink(self, destination: tensor_transport_pb2.Destination.ValueType) -> Sink:
         if destination not in self.sinks:
