@@ -22,6 +22,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 logger = logging.getLogger("services")
 
+LAST_STEPS_SECONDS = 1.0
+"""How long what is left at the end may take before it is cut off."""
+
 
 def service(name: str, settings: Settings) -> Service:
     """The service with this name; only its own module is imported, as another role's needs may not be installed."""
@@ -51,6 +54,9 @@ async def run(settings: Settings) -> None:
         sys.stdout.flush()
         await stop.wait()
         logger.info("stopping")
+    # gRPC may not be quite done with calls that have just ended: cut off, it would print a traceback.
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(left, timeout=LAST_STEPS_SECONDS)
 
 
 def _stop_at_end_of_input(stop: asyncio.Event) -> None:
