@@ -65,11 +65,6 @@ def take_probes(receiver: TensorReceiver) -> None:
     receiver.sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, _take)
 
 
-def drop_probes(receiver: TensorReceiver) -> None:
-    """Let ``receiver`` take probes and do nothing with them: what is measured then is the transport alone."""
-    receiver.sinks[DESTINATION_SERVER_MONITOR] = Sink(lambda *_: None, lambda *_: None)
-
-
 async def _take(_key: RequestKey, _name: str, tensor: Array) -> None:
     """Take a probe as a component is begun when its last tensor has come; a bare one at once."""
     if tensor.nbytes:

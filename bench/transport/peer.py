@@ -10,7 +10,6 @@ from services.runtime import direct_polling  # noqa: F401 - before gRPC is loade
 
 # isort: split
 from bench.transport.raw_socket import serve
-from services.link_probe import drop_probes
 from services.runtime.server import Binding, serving
 
 LIMIT_BYTES = 2**28
@@ -19,7 +18,7 @@ LIMIT_BYTES = 2**28
 @asynccontextmanager
 async def _taking(binding: Binding) -> AsyncIterator[None]:
     """Take the bench's tensors as any other, and drop them."""
-    drop_probes(binding.receiver(LIMIT_BYTES))
+    binding.receiver(LIMIT_BYTES).drop_all()
     yield
 
 

@@ -12,11 +12,15 @@ import numpy as np
 
 from bench.transport.compression import tensors
 from bench.transport.raw_socket import RawSocket
+from core.deployment import RequestKey
 from profilers.compression import measure_tensor
 from services.runtime import direct_polling  # noqa: F401 - before gRPC is loaded
 from services.runtime.shaping import LinkShaper
 from services.transport.allocator import keep_message_memory
 from services.transport.sender import TensorSender, Way
+
+KEY = RequestKey("bench", 1, "0123456789abcdef0123456789abcdef.01234567")
+"""Of all tensors; as long as those of requests are."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ async def measure(task: Task) -> Times:
                 for name, sender in senders.items():
                     await asyncio.sleep(task.rest_seconds)
                     start = time.perf_counter()
-                    await sender.to_monitor("peer", task.tensors, array)
+                    await sender.to_inferencer("peer", task.tensors, KEY, "tensor", array)
                     found[name] = time.perf_counter() - start
                 for name, seconds in found.items():
                     if number:
@@ -87,7 +91,7 @@ async def measure_compression(task: Task) -> dict[str, dict[str, Any]]:
                 for compress, taken in times.items():
                     await asyncio.sleep(task.rest_seconds)
                     start = time.perf_counter()
-                    await sender.to_monitor("peer", task.tensors, array, compress)
+                    await sender.to_inferencer("peer", task.tensors, KEY, "tensor", array, compress)
                     if number:
                         taken.append(time.perf_counter() - start)
             found[kind] = {

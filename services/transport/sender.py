@@ -19,9 +19,6 @@ from services.transport.connection import Connection, SegmentRefusedError, chunk
 from services.transport.receiver import TensorReceiver, receiver_in_this_process
 from services.transport.shared_memory import LEAST_BYTES, Segment, SegmentPool, make_probe
 
-TRANSFER_TIMEOUT_SECONDS = 600.0
-"""Upper bound on one tensor's transfer; the request's own deadline ends it sooner."""
-
 PROBE_TIMEOUT_SECONDS = 10.0
 """Upper bound on the transfer of a tensor that only measures the link."""
 
@@ -148,7 +145,14 @@ class TensorSender:
         """
         destination = tensor_transport_pb2.DESTINATION_SERVER_MONITOR
         key = RequestKey("", 0, "")
-        await self._send(server, address, destination, key, "probe", array, compress, PROBE_TIMEOUT_SECONDS)
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                await self._send(server, address, destination, key, "probe", array, compress)
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"server {server!r} ({address}) did not answer in time: {array.nbytes} bytes were not taken within "
+                f"{PROBE_TIMEOUT_SECONDS:g} s; check the link to it and its load"
+            ) from None
 
     async def _send(
         self,
@@ -159,46 +163,40 @@ class TensorSender:
         name: str,
         array: Array,
         compress: bool,
-        timeout_seconds: float = TRANSFER_TIMEOUT_SECONDS,
     ) -> None:
+        """Send a tensor; whoever has it sent sees to it that this ends, for a request by its deadline."""
         try:
-            async with asyncio.timeout(timeout_seconds):
-                peer = self._peer(server, address)
-                # Others may be waiting for it too.
-                welcome = await asyncio.shield(peer.connection.welcome)
-                receiver = None if compress else peer.receiver(welcome)
-                if receiver is not None:
-                    async with self._shaper.round_trip(server):
-                        await self._pace(server, key, array.nbytes)
-                        await receiver.take(destination, key, name, array)
-                    return
-                announcement = tensor_transport_pb2.TensorAnnouncement(
-                    destination=destination,
-                    deployment=key.deployment,
-                    version=key.version,
-                    request_id=key.request_id,
-                    tensor=from_spec(spec_of(name, array)),
-                )
-                await peer.budget.take(array.nbytes)
-                try:
-                    async with self._shaper.round_trip(server):
-                        data = raw_bytes(array)
-                        if compress:
-                            await peer.connection.send(announcement, data, compressed_items=array.itemsize)
-                        else:
-                            await self._carry(peer, server, key, announcement, data)
-                finally:
-                    peer.budget.give_back(array.nbytes)
-                peer.sent_bytes.inc(array.nbytes)
+            peer = self._peer(server, address)
+            # Others may be waiting for it too.
+            welcome = await asyncio.shield(peer.connection.welcome)
+            receiver = None if compress else peer.receiver(welcome)
+            if receiver is not None:
+                async with self._shaper.round_trip(server):
+                    await self._pace(server, key, array.nbytes)
+                    await receiver.take(destination, key, name, array)
+                return
+            announcement = tensor_transport_pb2.TensorAnnouncement(
+                destination=destination,
+                deployment=key.deployment,
+                version=key.version,
+                request_id=key.request_id,
+                tensor=from_spec(spec_of(name, array)),
+            )
+            await peer.budget.take(array.nbytes)
+            try:
+                async with self._shaper.round_trip(server):
+                    data = raw_bytes(array)
+                    if compress:
+                        await peer.connection.send(announcement, data, compressed_items=array.itemsize)
+                    else:
+                        await self._carry(peer, server, key, announcement, data)
+            finally:
+                peer.budget.give_back(array.nbytes)
+            peer.sent_bytes.inc(array.nbytes)
         except ServerUnavailableError as error:
             if repr(server) in str(error):
                 raise
             raise ServerUnavailableError(f"server {server!r} ({address}): {error}") from error
-        except TimeoutError:
-            raise DeadlineExceededError(
-                f"server {server!r} ({address}) did not answer in time: {array.nbytes} bytes were not taken within "
-                f"{timeout_seconds:g} s; check the link to it and its load"
-            ) from None
 
     def _peer(self, server: str, address: str) -> _Peer:
         key = (server, address)
