@@ -10,7 +10,8 @@ possible (``run_clock``). So the profiler says how a part's time divides among i
 
 In half of the cuts random layers are int8. What an int8 layer takes depends on whether those around it are int8 too:
 its input may have to be rounded, and its result be made float again. Plans know one time of it, which is therefore
-fitted to random company rather than to that of all others.
+fitted to random company rather than to that of all others. But where each is cut off from its company they seem to take
+more than they do together, so that what the whole model takes with all of them in int8 is kept to as well.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +31,7 @@ _USUAL = np.array([3e-4, 1e-4, 5e-4, 5e-4, 5e-4])
 _WRONG_SHARE = 0.5
 """By about which share of itself the profiler's time of a layer may be wrong."""
 _CERTAIN_SUM = 0.01
-"""How exactly the sum of all layers' times is known."""
+"""How exactly it is known what all layers take together."""
 _LEAST_FACTOR = 0.05
 """No layer's time is corrected to less than this share of itself."""
 _LEAST_INT8 = 0.1
@@ -74,7 +75,11 @@ class Coefficients:
 
 
 def explain(
-    parts: Sequence[Part], graph: ModelGraph, times: Mapping[str, LayerTime], fused: Collection[str]
+    parts: Sequence[Part],
+    graph: ModelGraph,
+    times: Mapping[str, LayerTime],
+    fused: Collection[str],
+    mixed_seconds: float | None = None,
 ) -> tuple[dict[str, BorderTime], dict[str, LayerTime]]:
     """What do borders cost, and what do layers really take?
 
@@ -83,6 +88,7 @@ def explain(
         graph: the model.
         times: seconds of its layers, among others, inside the whole, as the runtime's profiler says.
         fused: tensors inside groups of layers that the runtime fuses.
+        mixed_seconds: of the whole model with all layers in int8 that have int8 times; ``None`` where none has.
 
     Returns:
         Border times of every tensor that a layer makes for another, empty where there are no parts; and the layers'
@@ -107,7 +113,11 @@ def explain(
     ]
     # At the speed that the machine had when the layers were timed.
     seconds = np.array([part.share * expected for part in parts])
-    coefficients, factors = fit(np.array(crossings), np.array(layers), seconds, len(floats))
+    own = np.array([*floats.values(), *integers.values()])
+    known = [(own * ([True] * len(floats) + [False] * len(integers)), expected)]
+    if mixed_seconds is not None:
+        known.append((own * ([name not in integers for name in floats] + [True] * len(integers)), mixed_seconds))
+    coefficients, factors = fit(np.array(crossings), np.array(layers), seconds, known)
     scaled = dict(zip(floats, (factors[: len(floats)] * np.array([*floats.values()])).tolist(), strict=True))
     scale = expected / sum(scaled.values())
     rounded = dict(zip(integers, (factors[len(floats) :] * np.array([*integers.values()])).tolist(), strict=True))
@@ -153,21 +163,24 @@ def _bytes(tensor: Tensor, quantized: bool) -> float:
 
 
 def fit(
-    crossing: NDArray[np.float64], layers: NDArray[np.float64], seconds: NDArray[np.float64], floats: int | None = None
+    crossing: NDArray[np.float64],
+    layers: NDArray[np.float64],
+    seconds: NDArray[np.float64],
+    known: Sequence[tuple[NDArray[np.float64], float]] | None = None,
 ) -> tuple[Coefficients, NDArray[np.float64]]:
     """Find the coefficients, none below zero, and the layers' factors that explain best what parts take.
 
     Least squares, each part weighed by how exactly its time is known, with a prior: a coefficient of which the parts
     say little stays near zero, so that a few tiny tensors do not tell what large ones take, and factors of layers near
-    one. The factors leave the sum of the float layers as it is. A coefficient that would be negative is left out, the
-    worst one first.
+    one. A coefficient that would be negative is left out, the worst one first.
 
     Args:
         crossing: parts × 5: whether tensors enter, how many, their bytes, bytes that leave, bytes that leave fused
             groups.
         layers: parts × layers: seconds of each layer in its part, 0 in the others.
         seconds: of each part.
-        floats: how many of the layers, the first ones, are those whose sum is known; ``None``: all.
+        known: sums of layers that are known: the seconds of each, 0 of those that are no part of it, and what they
+            really take together; ``None``: all layers, whose sum is right.
 
     Returns:
         The coefficients, and a factor for each layer.
@@ -175,10 +188,13 @@ def fit(
     weights = 1 / (_CERTAIN_SECONDS + _CERTAIN_SHARE * seconds)
     excess = seconds - layers.sum(axis=1)
     count = layers.shape[1]
-    each = layers.max(axis=0, initial=0.0)
-    if floats is not None:
-        each[floats:] = 0.0
-    balance = each / (_CERTAIN_SUM * max(each.sum(), 1e-12))
+    if known is None:
+        each = layers.max(axis=0, initial=0.0)
+        known = [(each, each.sum())]
+    sums = np.array([row for row, _ in known])
+    totals = np.array([total for _, total in known])
+    certain = 1 / (_CERTAIN_SUM * np.maximum(totals, 1e-12))
+    wrong = np.concatenate([excess * weights, (totals - sums.sum(axis=1)) * certain])
     changes = np.zeros(count)
     # In megabytes, so that the columns are alike.
     scale = np.array([1.0, 1.0, 1e-6, 1e-6, 1e-6])
@@ -189,11 +205,11 @@ def fit(
         rows = np.vstack(
             [
                 np.hstack([(crossing * scale)[:, columns], layers]) * weights[:, None],
+                np.hstack([np.zeros((len(sums), used)), sums * certain[:, None]]),
                 np.diag(np.concatenate([1 / _USUAL[columns], np.full(count, 1 / _WRONG_SHARE)])),
-                np.concatenate([np.zeros(used), balance]),
             ]
         )
-        solved = np.linalg.lstsq(rows, np.append(excess * weights, np.zeros(used + count + 1)), rcond=None)[0]
+        solved = np.linalg.lstsq(rows, np.append(wrong, np.zeros(used + count)), rcond=None)[0]
         changes = solved[used:]
         if not used or solved[:used].min() >= 0:
             found[columns] = solved[:used]

@@ -25,8 +25,8 @@ from profilers.wire_layers import wired_tensors, without_wire_layers
 
 _RUNS = (3, 40)
 """Fewest and most runs of a model that are timed, however slow or fast it is."""
-_SECONDS = 4.0
-"""How long each way of timing goes on between these bounds."""
+_WHOLE_SECONDS, _NODE_SECONDS = 12.0, 2.0
+"""How long the timing of whole models, and of a model's nodes, goes on between these bounds."""
 _NEXT_TO_NOTHING = 1e-7
 """Seconds of a wire layer in float: it takes none, but should run where it would be done sooner."""
 
@@ -101,7 +101,10 @@ def profile_execution(
             profile.settings.random_seed,
             part(progress, 0.7, 0.3),
         )
-        borders, corrected = explain(parts, plain, times, fused_tensors(nodes[0], plain))
+        # What rounds tensors for the wire is part of no part.
+        rounding = sum(integers[name] for name in filter(is_wire_layer, integers))
+        mixed_seconds = whole[1] - rounding if quantizable else None
+        borders, corrected = explain(parts, plain, times, fused_tensors(nodes[0], plain), mixed_seconds)
         times |= corrected
         crossing = wired_tensors(profile.graph)
         borders |= {result: borders[read] for result, read in crossing.items() if read in borders}
@@ -157,7 +160,7 @@ def _scale(raw: Mapping[str, float], whole: float) -> dict[str, float]:
 
 def _runs(seconds: float) -> int:
     least, most = _RUNS
-    return int(min(most, max(least, _SECONDS / 2 / max(seconds, 1e-6))))
+    return int(min(most, max(least, _NODE_SECONDS / max(seconds, 1e-6))))
 
 
 def _time_whole(models: Sequence[bytes], runtime: RuntimeSettings, inputs: Mapping[str, Array]) -> list[float]:
@@ -168,7 +171,7 @@ def _time_whole(models: Sequence[bytes], runtime: RuntimeSettings, inputs: Mappi
     times: list[list[float]] = [[] for _ in served]
     begin = time.perf_counter()
     least, most = _RUNS
-    while len(times[0]) < least or (len(times[0]) < most and time.perf_counter() - begin < _SECONDS):
+    while len(times[0]) < least or (len(times[0]) < most and time.perf_counter() - begin < _WHOLE_SECONDS):
         for one, taken in zip(served, times, strict=True):
             taken.append(one.run(inputs)[0])
     return [usual(taken) for taken in times]

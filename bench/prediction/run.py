@@ -27,7 +27,7 @@ from partita.results import InferReport
 from profilers.execution import profile_execution
 from profilers.model_graph import model_signature, read_graph
 from profilers.random_inputs import random_inputs
-from profilers.served_runs import usual
+from profilers.served_runs import ServedModel, usual
 from services.runtime.worker import run_in_process
 
 LEAST_SLOWDOWN = 1.25
@@ -38,9 +38,8 @@ SERVERS = tuple(replace(server, slowdown=max(server.slowdown, LEAST_SLOWDOWN)) f
 
 SLOWDOWNS = {server.name: server.slowdown for server in SERVERS}
 
-REFERENCE = SERVERS[1]
-"""Runs the undivided model between the requests to a placement: as it takes a multiple of its own processor time, other
-programs disturb it little, and it does so sooner than the slowest."""
+REFERENCE_RUNS = 3
+"""Of the undivided model after each request to a placement: a single one takes a seventh more or less than others."""
 
 Components = tuple[PlannedComponent, ...]
 
@@ -62,7 +61,7 @@ async def run(
     """Measure ``placements`` random placements of each model, each by ``requests`` requests, more on a busy machine.
 
     A model's layers are timed by both methods first. While a placement is measured, its requests take turns with
-    those to the whole float model on ``REFERENCE``: how much longer or shorter that takes than when the layers
+    runs of the whole float model in this process: how much longer or shorter these take than when the layers
     were timed tells how fast the machine is now, and predictions are scaled by it. So what other programs take from
     the machine is not mistaken for an error of the prediction. A machine that has changed by more than ``DRIFT`` is
     another one, whose layers keep to other proportions: it is profiled anew.
@@ -107,8 +106,7 @@ class _Bench:
         data, profile, inputs = await asyncio.to_thread(_prepare, self._model)
         known = [await self._profiled(data, profile)]
         device = SERVERS[0].name
-        whole = Placement(dict.fromkeys(profile.graph.by_name, REFERENCE.name), (), scattered=False)
-        components = plan_components(profile.graph, whole.servers, device)
+        reference = await asyncio.to_thread(ServedModel, data, RuntimeSettings())
 
         def result(placement: Placement, parts: Components, taken: Measured, own_seconds: float) -> PlacementResult:
             nearest = min(known, key=lambda one: one.drift(own_seconds))
@@ -130,16 +128,15 @@ class _Bench:
             )
 
         results: list[PlacementResult] = []
-        async with self._servers.deployed(*await divided(data, profile, whole, components), device) as reference:
-            drawn = random_placements(profile.graph, [server.name for server in SERVERS], placements, seed)
-            for number, placement in enumerate(drawn):
-                self._progress((number + 1) / (placements + 1), f"{self._model.name}: placement {number + 1}")
-                components = plan_components(profile.graph, placement.servers, device)
-                async with self._servers.deployed(*await divided(data, profile, placement, components), device) as one:
-                    taken, own_seconds = await self._measure(one, reference, inputs)
-                if len(known) < MOST_PROFILES and min(one.drift(own_seconds) for one in known) > DRIFT:
-                    known.append(await self._profiled(data, profile))
-                results.append(result(placement, components, taken, own_seconds))
+        drawn = random_placements(profile.graph, [server.name for server in SERVERS], placements, seed)
+        for number, placement in enumerate(drawn):
+            self._progress((number + 1) / (placements + 1), f"{self._model.name}: placement {number + 1}")
+            components = plan_components(profile.graph, placement.servers, device)
+            async with self._servers.deployed(*await divided(data, profile, placement, components), device) as running:
+                taken, own_seconds = await self._measure(running, reference, inputs)
+            if len(known) < MOST_PROFILES and min(one.drift(own_seconds) for one in known) > DRIFT:
+                known.append(await self._profiled(data, profile))
+            results.append(result(placement, components, taken, own_seconds))
         return results
 
     async def _profiled(self, data: bytes, profile: ModelProfile) -> _Profiled:
@@ -152,7 +149,7 @@ class _Bench:
         return _Profiled(executions, await self._servers.links())
 
     async def _measure(
-        self, running: Running, reference: Running, inputs: Mapping[str, Array]
+        self, running: Running, reference: ServedModel, inputs: Mapping[str, Array]
     ) -> tuple[Measured, float]:
         """What the placement takes, and what the reference takes meanwhile, at the machine's own speed.
 
@@ -164,27 +161,28 @@ class _Bench:
             if sum(turn.stolen < QUIET for turn in turns) >= self._requests:
                 break
             stolen = StolenTime()
-            report, other = await running.request(inputs), await reference.request(inputs)
+            report = await running.request(inputs)
+            runs = [await asyncio.to_thread(reference.run, inputs) for _ in range(REFERENCE_RUNS)]
             if number >= WARM_UP:
-                seconds = sum(run.compute_seconds for run in other.runs) / REFERENCE.slowdown
-                turns.append(_Turn(stolen.share, report, seconds))
+                turns.append(_Turn(stolen.share, report, [seconds for seconds, _ in runs]))
         kept = sorted(turns, key=lambda turn: turn.stolen)[: self._requests]
-        return measured([turn.report for turn in kept]), usual([turn.reference_seconds for turn in kept])
+        reference_seconds = [seconds for turn in kept for seconds in turn.reference_seconds]
+        return measured([turn.report for turn in kept]), usual(reference_seconds)
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """A request to a placement, and one to the reference.
+    """A request to a placement, and runs of the reference.
 
     Attributes:
         stolen: share of the processor time asked for meanwhile that the host kept back.
-        report: of the placement's.
-        reference_seconds: what the reference computed for, at the machine's own speed.
+        report: of the request.
+        reference_seconds: of each run, at the machine's own speed.
     """
 
     stolen: float
     report: InferReport
-    reference_seconds: float
+    reference_seconds: Sequence[float]
 
 
 def _prepare(model: BenchModel) -> tuple[bytes, ModelProfile, Mapping[str, Array]]:

@@ -129,6 +129,23 @@ def test_layers_and_borders_explain_parts():
     assert {name for name, time in found.items() if time.quantized_seconds is not None} == {"/1"}
 
 
+def test_layers_that_only_seem_to_take_more_apart_keep_to_what_they_take_together():
+    tensors = tuple(Tensor(f"t{index}", 4, f"/{index}", (f"/{index + 1}",)) for index in range(3))
+    graph = ModelGraph("chain", tuple(Layer(f"/{index}", quantizable=True) for index in range(4)), tensors)
+    times = {f"/{index}": LayerTime(1.0, 1.0) for index in range(4)}
+    names = list(times)
+    # Alone each takes 1.5 s in int8, all together 4.4 s.
+    parts = [
+        part_of([name], share, quantized, quantized)
+        for name in names
+        for share, quantized in ((0.25, ()), (0.375, (name,)))
+    ]
+    apart, together = (explain(parts, graph, times, (), seconds)[1] for seconds in (None, 4.4))
+    assert sum(time.quantized_seconds for time in apart.values()) > 5.5
+    assert sum(time.quantized_seconds for time in together.values()) == pytest.approx(4.4, rel=0.05)
+    assert [time.seconds for time in together.values()] == pytest.approx([1.0] * 4, abs=0.05)
+
+
 def test_without_parts_nothing_is_corrected():
     graph = ModelGraph("one", (Layer("/0"),), (Tensor("out", 4, "/0", (None,)),))
     assert explain([], graph, {"/0": LayerTime(1.0)}, ()) == ({}, {"/0": LayerTime(1.0)})
