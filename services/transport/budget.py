@@ -19,6 +19,9 @@ class ByteBudget:
     async def take(self, byte_count: int) -> None:
         """Wait for ``byte_count`` bytes; to be given back."""
         amount = min(byte_count, self._limit_bytes)
+        if self._free_bytes >= amount and not self._turn.locked():
+            self._free_bytes -= amount
+            return
         async with self._turn:
             while self._free_bytes < amount:
                 self._freed.clear()

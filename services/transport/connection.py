@@ -46,15 +46,11 @@ class _Outgoing:
     """A tensor on its way: what is left of it."""
 
     def __init__(
-        self,
-        number: int,
-        announcement: tensor_transport_pb2.TensorAnnouncement,
-        data: memoryview,
-        compressed_items: int,
+        self, request: RequestKey, header: tensor_transport_pb2.CarryHeader, data: memoryview, compressed_items: int
     ) -> None:
-        self.number = number
-        self.request = RequestKey(announcement.deployment, announcement.version, announcement.request_id)
-        self._announcement: tensor_transport_pb2.TensorAnnouncement | None = announcement
+        self.number = header.tensor
+        self.request = request
+        self._announcing: tensor_transport_pb2.CarryHeader | None = header
         self._data = data
         self.compressed_items = compressed_items
         self._chunk_bytes = min(BLOCK_BYTES, chunk_bytes(data.nbytes)) if compressed_items else chunk_bytes(data.nbytes)
@@ -63,7 +59,7 @@ class _Outgoing:
     @property
     def begun(self) -> bool:
         """Whether its announcement is on the way."""
-        return self._announcement is None
+        return self._announcing is None
 
     @property
     def finished(self) -> bool:
@@ -72,10 +68,8 @@ class _Outgoing:
 
     def next_frame(self) -> Frame:
         """What comes next: the announcement with the first chunk, then chunk after chunk."""
-        header = tensor_transport_pb2.CarryHeader(
-            tensor=self.number, offset=self._offset, announcement=self._announcement
-        )
-        self._announcement = None
+        header = self._announcing or tensor_transport_pb2.CarryHeader(tensor=self.number, offset=self._offset)
+        self._announcing = None
         data = self._data[self._offset : self._offset + self._chunk_bytes]
         self._offset += data.nbytes
         return Frame(header, data)
@@ -139,7 +133,8 @@ class Connection:
 
     async def send(
         self,
-        announcement: tensor_transport_pb2.TensorAnnouncement,
+        request: RequestKey,
+        header: tensor_transport_pb2.CarryHeader,
         data: memoryview = NO_DATA,
         unsent: Callable[[], None] | None = None,
         compressed_items: int = 0,
@@ -147,7 +142,8 @@ class Connection:
         """Send a tensor; returns when the receiver has taken it. Cancelled, the receiver is told to forget it.
 
         Args:
-            announcement: what it is.
+            request: to which it belongs.
+            header: its announcement, to which its number is added here.
             data: its bytes, none where they lie in shared memory.
             unsent: called where not even the announcement went out.
             compressed_items: size of a value of a tensor that is to be compressed; 0: it is not.
@@ -160,14 +156,15 @@ class Connection:
         """
         if self.broken is not None:
             raise self.broken
-        if announcement.ByteSize() > ANNOUNCEMENT_LIMIT_BYTES:
+        if header.ByteSize() > ANNOUNCEMENT_LIMIT_BYTES:
             raise TooLargeError(
-                f"what announces a tensor has {announcement.ByteSize()} bytes, at most {ANNOUNCEMENT_LIMIT_BYTES} are "
+                f"what announces a tensor has {header.ByteSize()} bytes, at most {ANNOUNCEMENT_LIMIT_BYTES} are "
                 "sent; give it a shorter name"
             )
-        outgoing = _Outgoing(next(self._numbers), announcement, data, compressed_items)
+        header.tensor = next(self._numbers)
+        outgoing = _Outgoing(request, header, data, compressed_items)
         answer = self._answers[outgoing.number] = asyncio.get_running_loop().create_future()
-        self._outgoing.setdefault(outgoing.request, deque()).append(outgoing)
+        self._outgoing.setdefault(request, deque()).append(outgoing)
         self._write_or_wake()
         try:
             await answer

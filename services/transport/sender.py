@@ -13,7 +13,7 @@ from core.tensors import Array
 from partita.v1 import tensor_transport_pb2
 from services.runtime.metrics import SENT_BYTES
 from services.runtime.shaping import LinkShaper
-from services.runtime.streams import from_spec, raw_bytes, spec_of
+from services.runtime.streams import raw_bytes, write_spec
 from services.transport.budget import ByteBudget
 from services.transport.connection import Connection, SegmentRefusedError, chunk_bytes
 from services.transport.receiver import TensorReceiver, receiver_in_this_process
@@ -175,21 +175,15 @@ class TensorSender:
                     await self._pace(server, key, array.nbytes)
                     await receiver.take(destination, key, name, array)
                 return
-            announcement = tensor_transport_pb2.TensorAnnouncement(
-                destination=destination,
-                deployment=key.deployment,
-                version=key.version,
-                request_id=key.request_id,
-                tensor=from_spec(spec_of(name, array)),
-            )
+            header = _announced(destination, key, name, array)
             await peer.budget.take(array.nbytes)
             try:
                 async with self._shaper.round_trip(server):
                     data = raw_bytes(array)
                     if compress:
-                        await peer.connection.send(announcement, data, compressed_items=array.itemsize)
+                        await peer.connection.send(key, header, data, compressed_items=array.itemsize)
                     else:
-                        await self._carry(peer, server, key, announcement, data)
+                        await self._carry(peer, server, key, header, data)
             finally:
                 peer.budget.give_back(array.nbytes)
             peer.sent_bytes.inc(array.nbytes)
@@ -209,19 +203,19 @@ class TensorSender:
         peer: _Peer,
         server: str,
         key: RequestKey,
-        announcement: tensor_transport_pb2.TensorAnnouncement,
+        header: tensor_transport_pb2.CarryHeader,
         data: memoryview,
     ) -> None:
         shareable = self._nearest >= Way.SHARED_MEMORY and data.nbytes >= LEAST_BYTES
         segment = peer.segments.put(data) if shareable else None
         if segment is not None:
             try:
-                await self._carry_in(segment, peer, server, key, announcement, data.nbytes)
+                await self._carry_in(segment, peer, server, key, header, data.nbytes)
                 return
             except SegmentRefusedError:
                 peer.segments.close()
-                announcement.ClearField("segment")
-        await peer.connection.send(announcement, data)
+                header.announcement.ClearField("segment")
+        await peer.connection.send(key, header, data)
 
     async def _carry_in(
         self,
@@ -229,17 +223,17 @@ class TensorSender:
         peer: _Peer,
         server: str,
         key: RequestKey,
-        announcement: tensor_transport_pb2.TensorAnnouncement,
+        header: tensor_transport_pb2.CarryHeader,
         byte_count: int,
     ) -> None:
-        announcement.segment.CopyFrom(segment.message)
+        header.announcement.segment.CopyFrom(segment.message)
         try:
             await self._pace(server, key, byte_count)
         except asyncio.CancelledError:
             segment.release()
             raise
         try:
-            await peer.connection.send(announcement, unsent=segment.release)
+            await peer.connection.send(key, header, unsent=segment.release)
         except (PartitaError, SegmentRefusedError):
             segment.file.unname()
             raise
@@ -254,3 +248,17 @@ class TensorSender:
         async with self._orders.setdefault((server, key), asyncio.Lock()):
             for start in range(0, byte_count, step):
                 await sent(min(step, byte_count - start))
+
+
+def _announced(
+    destination: tensor_transport_pb2.Destination.ValueType, key: RequestKey, name: str, array: Array
+) -> tensor_transport_pb2.CarryHeader:
+    """The header of a tensor's first frame, written in place: nothing is sent before it is ready."""
+    header = tensor_transport_pb2.CarryHeader()
+    announcement = header.announcement
+    announcement.destination = destination
+    announcement.deployment = key.deployment
+    announcement.version = key.version
+    announcement.request_id = key.request_id
+    write_spec(announcement.tensor, name, array)
+    return header
