@@ -91,7 +91,7 @@ def cutting(
 
 @bench_app.command("pipeline")
 def pipeline(
-    turns: Annotated[int, typer.Option(min=1, help="How often whole model and halves take turns.")] = 3,
+    turns: Annotated[int, typer.Option(min=1, help="How often whole model and halves take turns.")] = 6,
     seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Steady state of a measurement.")] = 4.0,
     quick: Annotated[bool, typer.Option("--quick", help="One small model, for a try.")] = False,
     picture: Annotated[
@@ -102,7 +102,7 @@ def pipeline(
 ) -> None:
     """Compare a model that is planned for two servers with the whole on one, a core each, while requests overlap.
 
-    Real processes on two cores of this machine, a transformer and GoogLeNet; takes some five minutes. Requests come
+    Real processes on two cores of this machine, a transformer and GoogLeNet; takes some ten minutes. Requests come
     from this process: where one core has it all, from there, else from the second one. Also measured: the whole model
     on one core with the callers on the other, two whole models side by side, which is what the cores can do, and both
     servers with a link between them that is slower than they are.
@@ -132,6 +132,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
         ">one core",
         ">two cores",
         ">gain",
+        ">median",
         ">callers apart",
         ">by processor",
         ">of at most",
@@ -143,7 +144,14 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
     )
     for name, one in figures["models"].items():
         rates = (one["whole_answers_per_second"], one["answers_per_second"])
-        names = ("two_core_speedup", "helped_speedup", "processor_speedup", "cut_bound", "independent_speedup")
+        names = (
+            "two_core_speedup",
+            "median_speedup",
+            "helped_speedup",
+            "processor_speedup",
+            "cut_bound",
+            "independent_speedup",
+        )
         gains = (one[key] for key in names)
         shares = (one[key] for key in ("bound_ratio", "core_busy_share", "alone_bound_ratio", "link_bound_ratio"))
         shown.add_row(
@@ -160,6 +168,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
     )
     out.print("measured in the same run, and (alone) while the other core idles; core busy: share of the time in which")
     out.print("the busier core works, on anything; slow link: share of its throughput;")
+    out.print("gain: each in the turn in which others took least from it; median: of the turns;")
     out.print("callers apart: by one core whose callers have the other one;")
     out.print("by processor: processor time of an answer on the busier core, whole by divided, which other programs")
     out.print("disturb least; of at most: what both servers take together by what the slower one takes")
