@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,13 +123,13 @@ class Inferencer:
                 f"version {key.version}, not {spec}"
             )
 
-    async def receive(self, key: RequestKey, name: str, array: Array) -> None:
-        """Take one tensor of a request; waits until the request has begun here.
+    def receive(self, key: RequestKey, name: str, array: Array) -> Awaitable[None] | None:
+        """Take one tensor of a request: at once, or, where that has not begun here, when what is returned is done.
 
         Raises:
             RequestCancelledError: the request has ended.
         """
-        await self.requests.put(key, name, array)
+        return self.requests.put(key, name, array)
 
     async def run(self, key: RequestKey, alone: bool = False) -> AsyncGenerator[ComponentRun]:
         """Do this server's part in one request; yields each component's times when its outputs have arrived.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from core.deployment import RequestKey
 from core.errors import RequestCancelledError
@@ -74,8 +74,18 @@ class RequestTable:
         self._wake()
         return request
 
-    async def put(self, key: RequestKey, name: str, array: Array) -> None:
-        """Take a tensor in for a request; raises as ``find`` does."""
+    def put(self, key: RequestKey, name: str, array: Array) -> Awaitable[None] | None:
+        """Take a tensor in for a request: at once, or, where that is not open yet, when what is returned is done.
+
+        Raises:
+            RequestCancelledError: as ``find`` does.
+        """
+        if key not in self._open and key not in self._ended:
+            return self._put_later(key, name, array)
+        self._found(key).put(name, array)
+        return None
+
+    async def _put_later(self, key: RequestKey, name: str, array: Array) -> None:
         self._early_bytes += array.nbytes
         try:
             request = await self.find(key)
@@ -97,6 +107,9 @@ class RequestTable:
             raise RequestCancelledError(
                 f"request {key.request_id} did not begin within {BEGIN_SECONDS:.0f} s; its FrontEnd may be gone"
             ) from None
+        return self._found(key)
+
+    def _found(self, key: RequestKey) -> Request:
         if key in self._ended:
             raise RequestCancelledError(f"request {key.request_id} has ended")
         return self._open[key]

@@ -47,7 +47,7 @@ class Wires:
     ) -> None:
         spec = await self._pass(server, name, array, compress)
         self.inferencers[server].expected(key, spec)
-        await self.inferencers[server].receive(key, name, array)
+        await received(self.inferencers[server], key, name, array)
 
     async def to_front_end(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
@@ -104,3 +104,10 @@ async def deployed(
     wires.front_end = FrontEnd(wires, request_limit, request_timeout_seconds, queue_limit, retry_seconds)
     wires.front_end.activate(version)
     return wires.front_end, version, wires
+
+
+async def received(inferencer: Inferencer, key: RequestKey, name: str, array: Array) -> None:
+    """Give a tensor to an Inferencer, and wait until it has taken it."""
+    taken = inferencer.receive(key, name, array)
+    if taken is not None:
+        await taken

@@ -26,7 +26,7 @@ from inferencer.batching import for_many
 from inferencer.inferencer import Inferencer, _Loaded
 from inferencer.requests import RequestTable
 from inferencer.session import Session
-from tests.unit.data_plane import Wires, deployed, infer
+from tests.unit.data_plane import Wires, deployed, infer, received
 from tests.unit.models import chain_model, random_inputs, residual_model
 
 KEY = RequestKey("app", 1, "r1")
@@ -91,6 +91,13 @@ async def test_a_tensor_waits_for_its_request_and_is_kept_until_taken() -> None:
     assert table.held_bytes == 0
 
 
+async def test_a_tensor_of_a_request_under_way_is_taken_at_once() -> None:
+    table = RequestTable()
+    request = table.open(KEY, {"x": 1})
+    assert table.put(KEY, "x", np.ones(4, np.float32)) is None
+    assert (await request.wait("x")).sum() == 4
+
+
 async def test_a_late_tensor_and_a_doubled_request_are_refused_at_once() -> None:
     table = RequestTable()
     table.open(KEY, {"x": 1})
@@ -98,6 +105,8 @@ async def test_a_late_tensor_and_a_doubled_request_are_refused_at_once() -> None
     table.close(KEY)
     with pytest.raises(RequestCancelledError, match="r1"):
         await table.find(KEY)
+    with pytest.raises(RequestCancelledError, match="r1"):
+        table.put(KEY, "x", np.zeros(1))
     with pytest.raises(RequestCancelledError, match="r1"):
         table.open(KEY, {})
     table.close(replace(KEY, request_id="r2"))
@@ -119,7 +128,7 @@ async def test_preparing_again_loads_nothing_and_takes_over_addresses() -> None:
     wires.to_inferencer = to_inferencer  # type: ignore[method-assign]
     run = asyncio.create_task(anext(device.run(KEY)))
     for name, array in random_inputs(model).items():
-        await device.receive(KEY, name, array)
+        await received(device, KEY, name, array)
     await run
     assert sent == [("edge", "elsewhere:1")]
 
@@ -134,7 +143,7 @@ async def test_a_cancelled_request_is_freed_even_where_it_waits_for_the_executor
     array = np.zeros(spec.shape, spec.dtype)
     freed = weakref.ref(array)
     running = asyncio.create_task(anext(edge.run(KEY)))
-    await edge.receive(KEY, spec.name, array)
+    await received(edge, KEY, spec.name, array)
     while edge._executor._work_queue.empty():
         await asyncio.sleep(0)
     assert edge.requests.held_bytes == array.nbytes
@@ -152,7 +161,9 @@ async def test_a_cancelled_request_is_freed_even_where_it_waits_for_the_executor
 async def test_tensors_of_requests_that_do_not_begin_are_counted_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inferencer.requests.BEGIN_SECONDS", 0.05)
     table = RequestTable()
-    early = asyncio.create_task(table.put(KEY, "x", np.zeros(4, np.float32)))
+    taken = table.put(KEY, "x", np.zeros(4, np.float32))
+    assert taken is not None
+    early = asyncio.ensure_future(taken)
     await asyncio.sleep(0)
     assert table.held_bytes == 16
     with pytest.raises(RequestCancelledError, match="did not begin"):
@@ -174,7 +185,7 @@ async def test_a_request_cancelled_at_any_moment_leaves_nothing(before: int, tur
         await asyncio.Event().wait()
 
     # Tensors wait for requests that do not begin, and are woken whenever another one does.
-    tasks = [asyncio.create_task(edge.receive(key, "images", np.zeros(1))) for key in requests]
+    tasks = [asyncio.create_task(received(edge, key, "images", np.zeros(1))) for key in requests]
     await asyncio.sleep(0)
     for key, moments in ((KEY, before), (replace(KEY, request_id="next"), turns)):
         tasks.append(asyncio.create_task(take_part(key)))
