@@ -28,8 +28,8 @@ def prediction(
 
     Three models, each cut and partly quantised at random, run on three servers of unequal speed behind the real data
     plane; takes 15 to 30 minutes. Both profiles predict the same placements, by the planner's own cost model. The
-    machine's speed may change between a profile and a measurement: requests to the undivided model, in turns with
-    the others, tell by how much, and predictions are scaled by it. Figures without that are given as well.
+    machine's speed may change between a profile and a measurement: runs of the undivided model, in turns with
+    the requests, tell by how much, and predictions are scaled by it. Figures without that are given as well.
     """
     from bench.prediction.models import quick_models, standard_models
     from bench.prediction.results import summary
