@@ -18,6 +18,9 @@ PAGE_BYTES = 4096
 
 Bytes = NDArray[np.uint8]
 
+Memory = Callable[[str, int], Bytes | None]
+"""Where the tensor of this name and size in bytes is to be made; ``None``: anywhere. Any thread may ask."""
+
 T = TypeVar("T")
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.buffers import Bytes
 from core.concurrency import root_cause
 from core.deployment import FRONT_END, ComponentRun, DeploymentVersion, RequestKey
 from core.errors import InvalidTensorError, RequestCancelledError, ServerUnavailableError
@@ -27,6 +28,9 @@ class Inferencers(Protocol):
 
         If ``alone``, not together with other requests.
         """
+
+    def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
+        """Memory from which sending there takes no copy, where there is such."""
 
     async def to_inferencer(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool
@@ -59,6 +63,14 @@ class Attempts:
         self._outputs: dict[RequestKey, dict[str, asyncio.Future[Array]]] = {}
         self._versions: dict[RequestKey, DeploymentVersion] = {}
         self._ended = asyncio.Condition()
+
+    def memory_for(self, version: DeploymentVersion, name: str, byte_count: int) -> Bytes | None:
+        """Memory for an input from which it is sent without a copy, to one of its servers at least."""
+        for server, address, compress in _targets(version, name):
+            memory = None if compress else self._inferencers.memory_for(server, address, byte_count)
+            if memory is not None:
+                return memory
+        return None
 
     async def run(
         self,
@@ -106,7 +118,6 @@ class Attempts:
     ) -> Answer:
         runs: list[ComponentRun] = []
         start = time.perf_counter()
-        servers = {component.id: component.server for component in version.division.components}
 
         async def take_part(server: str, address: str) -> None:
             called = time.perf_counter() - start
@@ -124,11 +135,9 @@ class Attempts:
             for name, targets in version.division.input_routes.items():
                 if FRONT_END in targets:
                     self.deliver(key, name, inputs[name])
-                compressed = version.division.compressed_inputs.get(name, ())
-                for server in dict.fromkeys(servers[target] for target in targets if target != FRONT_END):
-                    address, array = version.addresses[server], inputs[name]
+                for server, address, compress in _targets(version, name):
                     group.create_task(
-                        self._inferencers.to_inferencer(server, address, key, name, array, server in compressed)
+                        self._inferencers.to_inferencer(server, address, key, name, inputs[name], compress)
                     )
             collected = group.create_task(collect())
         outputs, taken = collected.result()
@@ -178,6 +187,15 @@ class Attempts:
     def __len__(self) -> int:
         """How many are under way."""
         return len(self._outputs)
+
+
+def _targets(version: DeploymentVersion, name: str) -> Iterator[tuple[str, str, bool]]:
+    """Name and address of each server that takes a model input, and whether it goes there compressed."""
+    division = version.division
+    servers = {component.id: component.server for component in division.components}
+    targets = [target for target in division.input_routes.get(name, ()) if target != FRONT_END]
+    for server in dict.fromkeys(servers[target] for target in targets):
+        yield server, version.addresses[server], server in division.compressed_inputs.get(name, ())
 
 
 def _over(key: RequestKey) -> RequestCancelledError:

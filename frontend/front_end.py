@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from core.buffers import BufferPool, Bytes
 from core.deployment import DeploymentVersion, RequestKey
 from core.errors import (
     DeadlineExceededError,
@@ -63,6 +64,7 @@ class FrontEnd:
             retry_seconds: how long a request waits for a server that is gone.
         """
         self._attempts = Attempts(inferencers)
+        self._buffers = BufferPool()
         self._request_limit = request_limit
         self._request_timeout_seconds = request_timeout_seconds
         self._queue = FairQueue(request_limit, max(1, queue_limit))
@@ -123,6 +125,11 @@ class FrontEnd:
             known = ", ".join(sorted(self._current)) or "none"
             raise NotFoundError(f"no deployment {deployment!r} is active on this device; active: {known}")
         return version
+
+    def memory_for(self, version: DeploymentVersion, name: str, byte_count: int) -> Bytes:
+        """Memory in which an input for this version is to be put together."""
+        memory = self._attempts.memory_for(version, name, byte_count)
+        return self._buffers.take(byte_count) if memory is None else memory
 
     @property
     def deployments(self) -> Mapping[str, DeploymentVersion]:

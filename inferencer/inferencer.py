@@ -4,11 +4,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from core.buffers import Bytes
 from core.concurrency import run_all
 from core.deployment import FRONT_END, Component, ComponentRun, DeploymentVersion, RequestKey
 from core.errors import InvalidArgumentError, InvalidModelError, InvalidTensorError, NotFoundError
@@ -25,6 +27,16 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class _Target:
+    """Another process that an output goes to, and whether it goes there compressed."""
+
+    server: str
+    address: str
+    front_end: bool
+    compress: bool
+
+
+@dataclass(frozen=True)
 class _Loaded:
     """A deployment version's components on this server, ready to run."""
 
@@ -34,6 +46,16 @@ class _Loaded:
     servers: Mapping[int, str]
     specs: Mapping[str, TensorSpec]
     consumers: Mapping[str, int]
+
+    def targets(self, component: Component, name: str) -> Iterator[_Target]:
+        """Who else is to have an output: the device's FrontEnd, and each other server once."""
+        version, targets = self.version, component.routes.get(name, ())
+        compressed = component.compressed.get(name, ())
+        if FRONT_END in targets:
+            yield _Target(version.device, version.front_end_address, True, version.device in compressed)
+        for server in dict.fromkeys(self.servers[target] for target in targets if target != FRONT_END):
+            if server != component.server:
+                yield _Target(server, version.addresses[server], False, server in compressed)
 
 
 class Inferencer:
@@ -165,7 +187,7 @@ class Inferencer:
     ) -> ComponentRun:
         inputs = {spec.name: await request.wait(spec.name) for spec in component.inputs}
         complete = time.perf_counter()
-        ran = await loaded.lines[component.id].run(inputs, alone)
+        ran = await loaded.lines[component.id].run(inputs, partial(self._memory, loaded, component), alone)
         for name in inputs:
             request.taken(name)
         del inputs
@@ -184,23 +206,22 @@ class Inferencer:
         self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, outputs: Mapping[str, Array]
     ) -> None:
         """Hand each output to this server's own components, and once to every other place that needs it."""
-        version = loaded.version
         sending: list[Coroutine[Any, Any, None]] = []
-        for name, targets in component.routes.items():
+        for name in component.routes:
             array = outputs[name]
-            if FRONT_END in targets:
-                compress = version.device in component.compressed.get(name, ())
-                sending.append(
-                    self._outlet.to_front_end(version.device, version.front_end_address, key, name, array, compress)
-                )
-            for server in dict.fromkeys(loaded.servers[target] for target in targets if target != FRONT_END):
-                if server == self._server:
-                    request.put(name, array)
-                else:
-                    compress = server in component.compressed.get(name, ())
-                    address = version.addresses[server]
-                    sending.append(self._outlet.to_inferencer(server, address, key, name, array, compress))
+            request.put(name, array)
+            for target in loaded.targets(component, name):
+                send = self._outlet.to_front_end if target.front_end else self._outlet.to_inferencer
+                sending.append(send(target.server, target.address, key, name, array, target.compress))
         await run_all(sending)
+
+    def _memory(self, loaded: _Loaded, component: Component, name: str, byte_count: int) -> Bytes | None:
+        """Memory for an output from which it is sent without a copy, to one of its targets at least."""
+        for target in loaded.targets(component, name):
+            memory = None if target.compress else self._outlet.memory_for(target.server, target.address, byte_count)
+            if memory is not None:
+                return memory
+        return None
 
     def _version(self, key: RequestKey) -> _Loaded:
         loaded = self._loaded.get((key.deployment, key.version))

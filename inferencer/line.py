@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
+from core.buffers import Memory
 from core.tensors import Array
 from inferencer.session import Session
 
@@ -29,6 +30,7 @@ class Ran:
 @dataclass(eq=False)
 class _Place:
     inputs: Mapping[str, Array]
+    memory: Memory | None
     alone: bool
     done: Future[Ran] = field(default_factory=Future)
 
@@ -52,15 +54,20 @@ class Line:
         self.most = most
         self._waiting: deque[_Place] = deque()
 
-    async def run(self, inputs: dict[str, Array], alone: bool = False) -> Ran:
+    async def run(self, inputs: dict[str, Array], memory: Memory | None = None, alone: bool = False) -> Ran:
         """Run the component for one request when its turn comes; not together with others if ``alone``.
 
         Where this is cancelled, ``inputs`` are emptied.
 
+        Args:
+            inputs: input name → array.
+            memory: where large outputs are to be made; those of requests that run together are made anywhere.
+            alone: see above.
+
         Raises:
             Exception: as the runtime raised it for these inputs.
         """
-        place = _Place(inputs, alone)
+        place = _Place(inputs, memory, alone)
         self._waiting.append(place)
         turn = self._executor.submit(self._next)
         turn.add_done_callback(lambda turn: turn.cancelled() and place.done.cancel())
@@ -89,7 +96,7 @@ class Line:
     def _answer(self, taken: list[tuple[_Place, Mapping[str, Array]]]) -> None:
         started = time.perf_counter()
         try:
-            results = self._session.run_together([inputs for _, inputs in taken])
+            results = self._session.run_together([inputs for _, inputs in taken], taken[0][0].memory)
         except Exception as error:  # noqa: BLE001 - whatever it is, the request gets it
             if len(taken) == 1:
                 taken[0][0].done.set_exception(error)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from core.buffers import Bytes
 from core.deployment import RequestKey
 from core.tensors import Array
 
@@ -15,6 +16,9 @@ class BlobSource(Protocol):
 
 class Outlet(Protocol):
     """Where tensors go."""
+
+    def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
+        """Memory from which sending there takes no copy, where there is such; any thread may ask."""
 
     async def to_inferencer(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool

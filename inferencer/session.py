@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnxruntime as ort
 
-from core.buffers import BufferPool, as_tensor
+from core.buffers import BufferPool, Memory, as_tensor
 from core.errors import InvalidModelError
 from core.profiles import RuntimeSettings
 from core.tensors import DTYPES, Array, TensorSpec
@@ -86,7 +86,7 @@ class Session:
         self._specs = specs if sum(spec.byte_count for spec in specs) >= SMALL_BYTES else ()
         self._buffers = BufferPool(IDLE_LIMIT_BYTES)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], memory: Memory | None = None) -> dict[str, Array]:
         """Run the model once.
 
         With a slow-down above 1 it takes this many times the run's own work: what other programs took from it meanwhile
@@ -94,27 +94,28 @@ class Session:
 
         Args:
             inputs: input name → array of the model's dtype and shape.
+            memory: where large outputs are to be made, where that matters.
 
         Returns:
             Output name → array.
         """
         begin, start = time.perf_counter(), self._clock()
-        outputs = self._run(inputs)
+        outputs = self._run(inputs, memory)
         if self._slowdown > 1:
             seconds = (self._clock() - start) * self._slowdown
             time.sleep(max(0.0, begin + seconds - time.perf_counter()))
         return outputs
 
-    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _run(self, inputs: Mapping[str, Array], memory: Memory | None = None) -> dict[str, Array]:
         if self._specs:
             try:
-                return self._run_into_memory(inputs)
+                return self._run_into_memory(inputs, memory)
             except RuntimeError:
                 # A model may declare other shapes than it makes; the runtime minds only where memory is given to it.
                 self._specs = ()
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
 
-    def _run_into_memory(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _run_into_memory(self, inputs: Mapping[str, Array], memory: Memory | None) -> dict[str, Array]:
         binding = self._session.io_binding()
         rows = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in inputs.items()}
         for name, array in rows.items():
@@ -122,23 +123,28 @@ class Session:
         outputs: dict[str, Array] = {}
         for spec in self._specs:
             # The runtime writes where the results stay, in memory of results that nobody needs any more.
-            memory = self._buffers.take(spec.byte_count)
-            outputs[spec.name] = as_tensor(memory, spec)
-            binding.bind_output(spec.name, "cpu", 0, np.dtype(spec.dtype), spec.shape, memory.ctypes.data)
+            place = memory(spec.name, spec.byte_count) if memory is not None else None
+            if place is None:
+                place = self._buffers.take(spec.byte_count)
+            outputs[spec.name] = as_tensor(place, spec)
+            binding.bind_output(spec.name, "cpu", 0, np.dtype(spec.dtype), spec.shape, place.ctypes.data)
         self._session.run_with_iobinding(binding)
         return outputs
 
-    def run_together(self, requests: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+    def run_together(
+        self, requests: Sequence[Mapping[str, Array]], memory: Memory | None = None
+    ) -> list[dict[str, Array]]:
         """Run the model once for several requests, whose tensors are joined along their first dimension of 1.
 
         Args:
             requests: each request's inputs, as ``run`` takes them; more than one only where the model is open for it.
+            memory: for a single request, as ``run`` takes it.
 
         Returns:
             Each request's outputs, as ``run`` gives them.
         """
         if len(requests) == 1:
-            return [self.run(requests[0])]
+            return [self.run(requests[0], memory)]
         outputs = self.run(self._joined(requests))
         return [{name: array[row : row + 1] for name, array in outputs.items()} for row in range(len(requests))]
 

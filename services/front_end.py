@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
+from core.buffers import Bytes
 from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.documents import loads
 from core.tensors import Array
@@ -43,7 +45,8 @@ class FrontEndServicer(front_end_pb2_grpc.FrontEndServicer):
         version = await self._front_end.known(header.deployment, context.time_remaining())
 
         async def read() -> dict[str, Array]:
-            return await read_inputs(parts, version, self._tensor_limit_bytes)
+            memory = partial(self._front_end.memory_for, version)
+            return await read_inputs(parts, version, self._tensor_limit_bytes, memory)
 
         with request_span(context, version.deployment) as span:
             answer = await self._front_end.infer(
@@ -126,6 +129,10 @@ class Inferencers:
         if server in self._local:
             return observed(self._local[server].run(key, alone), key, dict(outgoing()))
         return InferencerClient(self._channels.to(address), server).run(key, seconds, alone)
+
+    def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
+        """Memory from which an input is sent there without a copy, where there is such."""
+        return self._sender.memory_for(server, address, byte_count)
 
     async def to_inferencer(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool

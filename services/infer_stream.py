@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from core.buffers import Memory
 from core.deployment import DeploymentVersion
 from core.errors import InvalidArgumentError
 from core.tensors import Array, TensorSpec, check_spec
@@ -38,9 +39,9 @@ async def _parts(
 
 
 async def read_inputs(
-    parts: AsyncIterator[types_pb2.TensorPart], version: DeploymentVersion, limit_bytes: int
+    parts: AsyncIterator[types_pb2.TensorPart], version: DeploymentVersion, limit_bytes: int, memory: Memory
 ) -> dict[str, Array]:
-    """Put inputs together, model input name → array, to the stream's end.
+    """Put inputs together in ``memory``, model input name → array, to the stream's end.
 
     Raises:
         InvalidArgumentError: parts come in the wrong order, or some are missing.
@@ -51,7 +52,7 @@ async def read_inputs(
     def check(spec: TensorSpec) -> None:
         check_spec(version.division.inputs, spec)
 
-    tensors = TensorsAssembly(limit_bytes, check)
+    tensors = TensorsAssembly(limit_bytes, check, memory)
     inputs: dict[str, Array] = {}
     async for part in parts:
         done = tensors.add(part)

@@ -13,6 +13,7 @@ import numpy as np
 from bench.transport.compression import tensors
 from bench.transport.raw_socket import RawSocket
 from core.deployment import RequestKey
+from core.tensors import Array
 from profilers.compression import measure_tensor
 from services.runtime import direct_polling  # noqa: F401 - before gRPC is loaded
 from services.runtime.shaping import LinkShaper
@@ -21,6 +22,8 @@ from services.transport.sender import TensorSender, Way
 
 KEY = RequestKey("bench", 1, "0123456789abcdef0123456789abcdef.01234567")
 """Of all tensors; as long as those of requests are."""
+
+SHARED = "shared_memory"
 
 
 @dataclass(frozen=True)
@@ -47,25 +50,30 @@ class Task:
 
 
 Times = dict[str, dict[int, list[float]]]
-"""``raw``, ``stream`` (a socket), ``grpc`` and ``shared_memory`` → bytes → seconds of each transfer and its reply."""
+"""Way → bytes → seconds of each transfer and its reply.
+
+``raw``, ``stream`` (a socket), ``grpc``, and ``shared_memory`` with tensors made there, as components make theirs, and
+with others (``shared_memory_written``).
+"""
 
 
 async def measure(task: Task) -> Times:
     """Send every size every way, in turns."""
     raw = RawSocket(task.raw)
-    ways = {"stream": Way.SOCKET, "grpc": Way.GRPC} | (
-        {"shared_memory": Way.SHARED_MEMORY} if task.shared_memory else {}
-    )
+    ways = {"stream": Way.SOCKET, "grpc": Way.GRPC}
+    if task.shared_memory:
+        ways |= {SHARED: Way.SHARED_MEMORY, f"{SHARED}_written": Way.SHARED_MEMORY}
     senders = {name: TensorSender(LinkShaper(()), way) for name, way in ways.items()}
     times: Times = {name: {size: [] for size, _ in task.sizes} for name in ("raw", *ways)}
     try:
         for size, rounds in task.sizes:
-            array = np.full(size, 85, np.uint8)
+            ordinary = np.full(size, 85, np.uint8)
             for number in range(rounds + 1):
                 # The first of each size finds out what the way bears, and makes memory.
                 await asyncio.sleep(task.rest_seconds)
-                found = {"raw": _timed(raw, array.data)}
+                found = {"raw": _timed(raw, ordinary.data)}
                 for name, sender in senders.items():
+                    array = _made_there(sender, task.tensors, ordinary) if name == SHARED else ordinary
                     await asyncio.sleep(task.rest_seconds)
                     start = time.perf_counter()
                     await sender.to_inferencer("peer", task.tensors, KEY, "tensor", array)
@@ -103,6 +111,15 @@ async def measure_compression(task: Task) -> dict[str, dict[str, Any]]:
     finally:
         await sender.close()
     return found
+
+
+def _made_there(sender: TensorSender, address: str, array: Array) -> Array:
+    """The array in memory that the receiver sees too, once that is known."""
+    memory = sender.memory_for("peer", address, array.nbytes)
+    if memory is None:
+        return array
+    memory[:] = array
+    return memory
 
 
 def _timed(raw: RawSocket, data: memoryview) -> float:

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
+from core.buffers import Bytes, Memory, as_tensor
 from core.errors import CorruptDataError, InvalidArgumentError, InvalidTensorError, TooLargeError
 from core.tensors import DTYPES, Array, TensorSpec
 from partita.v1 import types_pb2
@@ -133,10 +135,13 @@ class ChunkSequence:
 class Assembly(ChunkSequence):
     """Puts chunks together in a buffer of announced size."""
 
-    def __init__(self, what: str, byte_count: int, limit_bytes: int) -> None:
-        """Reserve ``byte_count`` bytes; raises as ``ChunkSequence`` does."""
+    def __init__(
+        self, what: str, byte_count: int, limit_bytes: int, memory: Callable[[int], Bytes | None] | None = None
+    ) -> None:
+        """Reserve ``byte_count`` bytes, of ``memory`` if it gives them; raises as ``ChunkSequence`` does."""
         super().__init__(what, byte_count, limit_bytes)
-        self.buffer = np.empty(byte_count, np.uint8)
+        buffer = memory(byte_count) if memory is not None else None
+        self.buffer = np.empty(byte_count, np.uint8) if buffer is None else buffer
 
     def add(self, chunk: types_pb2.Chunk) -> None:
         """Take the next chunk; raises as ``ChunkSequence`` does."""
@@ -158,14 +163,16 @@ class Assembly(ChunkSequence):
 class TensorAssembly(Assembly):
     """Puts one tensor's chunks together in place."""
 
-    def __init__(self, spec: TensorSpec, limit_bytes: int) -> None:
+    def __init__(self, spec: TensorSpec, limit_bytes: int, memory: Memory | None = None) -> None:
         """Reserve the tensor that ``spec`` announces."""
-        super().__init__(f"tensor {spec.name!r}", spec.byte_count, limit_bytes)
+        named = partial(memory, spec.name) if memory is not None else None
+        super().__init__(f"tensor {spec.name!r}", spec.byte_count, limit_bytes, named)
         self.spec = spec
 
     def array(self) -> Array:
         """The tensor, without a copy; see ``finish``."""
-        return self.finish().view(self.spec.dtype).reshape(self.spec.shape)
+        self.check_complete()
+        return as_tensor(self.buffer, self.spec)
 
 
 class TensorsAssembly:
@@ -174,11 +181,15 @@ class TensorsAssembly:
     Args:
         limit_bytes: largest size of one tensor.
         check: refuses, by raising, a tensor that is not wanted, before any of it is taken.
+        memory: where tensors are put together, where that matters.
     """
 
-    def __init__(self, limit_bytes: int, check: Callable[[TensorSpec], None] | None = None) -> None:
+    def __init__(
+        self, limit_bytes: int, check: Callable[[TensorSpec], None] | None = None, memory: Memory | None = None
+    ) -> None:
         self._limit_bytes = limit_bytes
         self._check = check
+        self._memory = memory
         self._open: TensorAssembly | None = None
 
     def add(self, part: types_pb2.TensorPart) -> tuple[str, Array] | None:
@@ -193,7 +204,7 @@ class TensorsAssembly:
             spec = to_spec(part.header)
             if self._check is not None:
                 self._check(spec)
-            self._open = TensorAssembly(spec, self._limit_bytes)
+            self._open = TensorAssembly(spec, self._limit_bytes, self._memory)
         elif self._open is None:
             raise InvalidArgumentError("a chunk came before any tensor header; send the header first")
         if part.HasField("chunk"):

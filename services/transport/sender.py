@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
+from core.buffers import Bytes
 from core.deployment import RequestKey
 from core.errors import DeadlineExceededError, PartitaError, ServerUnavailableError
 from core.tensors import Array
@@ -63,9 +64,13 @@ class _Peer:
         return self._nearest >= Way.SOCKET and self.receiver(welcome) is None
 
     def _welcomed(self, welcome: "asyncio.Future[tensor_transport_pb2.CarryWelcome]") -> None:
-        shared = not welcome.cancelled() and welcome.exception() is None
+        welcomed = not welcome.cancelled() and welcome.exception() is None
+        # A receiver in this process gets the array itself.
         self.segments.usable = (
-            shared and bool(self._content) and welcome.result().shared_memory_content == self._content
+            welcomed
+            and bool(self._content)
+            and welcome.result().shared_memory_content == self._content
+            and self.receiver(welcome.result()) is None
         )
 
     def _broken(self) -> None:
@@ -106,6 +111,14 @@ class TensorSender:
         """End all connections; what is under way fails."""
         peers, self._peers = self._peers, {}
         await asyncio.gather(*(peer.close() for peer in peers.values()))
+
+    def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
+        """Memory that the receiver there sees too: a tensor that is made in it needs no copy on its way.
+
+        ``None`` where there is none, or where it gains nothing. Any thread may ask.
+        """
+        peer = self._peers.get((server, address))
+        return peer.segments.memory(byte_count) if peer is not None and self._shareable(byte_count) else None
 
     async def to_inferencer(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool = False
@@ -206,8 +219,7 @@ class TensorSender:
         header: tensor_transport_pb2.CarryHeader,
         data: memoryview,
     ) -> None:
-        shareable = self._nearest >= Way.SHARED_MEMORY and data.nbytes >= LEAST_BYTES
-        segment = peer.segments.put(data) if shareable else None
+        segment = peer.segments.put(data) if self._shareable(data.nbytes) else None
         if segment is not None:
             try:
                 await self._carry_in(segment, peer, server, key, header, data.nbytes)
@@ -238,6 +250,9 @@ class TensorSender:
             segment.file.unname()
             raise
         segment.file.unname()
+
+    def _shareable(self, byte_count: int) -> bool:
+        return self._nearest >= Way.SHARED_MEMORY and byte_count >= LEAST_BYTES
 
     async def _pace(self, server: str, key: RequestKey, byte_count: int) -> None:
         """Wait as long as the bytes take on an emulated link, in turns with other requests' as chunks would."""

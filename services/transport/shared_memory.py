@@ -1,8 +1,8 @@
-"""Tensors between processes of one machine: written once into memory that both have mapped.
+"""Tensors between processes of one machine: in memory that both have mapped, made there or written there once.
 
-A sender keeps segments and uses them again when the receiver has let the tensor go, which the segment's first byte
-says. A segment has a name in ``/dev/shm`` only until the receiver has mapped it; while it has one, its owner holds a
-lock on it, so that others can tell the leftovers of a killed process.
+A sender keeps segments. It uses one again when it has let go of the tensor itself, and the receiver has too, which the
+segment's first byte says. A segment has a name in ``/dev/shm`` only until the receiver has mapped it; while it has one,
+its owner holds a lock on it, so that others can tell the leftovers of a killed process.
 """
 
 import fcntl
@@ -11,9 +11,12 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from core.buffers import Bytes, watched
 from partita.v1 import tensor_transport_pb2
@@ -25,6 +28,9 @@ LEAST_BYTES = 2**17
 
 LIMIT_BYTES = 256 * 2**20
 """Most shared memory that one sender takes for one receiver; half of what is free where that is less."""
+
+LENT_LIMIT_BYTES = LIMIT_BYTES // 2
+"""Most of it in which tensors of this process lie: those of requests that wait must not take all from those that go."""
 
 DATA_OFFSET = 4096
 """Where the tensor begins: behind the byte that says whether it is in use, on a page of its own."""
@@ -41,7 +47,13 @@ class SegmentError(Exception):
 
 
 class SharedFile:
-    """A new file in shared memory with a random name that no other process guesses."""
+    """A new file in shared memory with a random name that no other process guesses.
+
+    Attributes:
+        memory: its content.
+        address: where that begins in this process.
+        lent: whether a tensor of this process lies there.
+    """
 
     def __init__(self, byte_count: int) -> None:
         """Make a file of ``byte_count`` bytes, all of which are really there.
@@ -66,6 +78,13 @@ class SharedFile:
             os.close(self._descriptor)
             raise
         self.named = True
+        self.address = _address(memoryview(self.memory))
+        self.lent = False
+
+    @property
+    def free(self) -> bool:
+        """Whether neither end uses it."""
+        return not self.lent and self.memory[0] == _FREE
 
     def unname(self) -> None:
         """Remove the name, where the receiver has not done so."""
@@ -94,7 +113,7 @@ class Segment:
 
 
 class SegmentPool:
-    """A sender's segments for one receiver.
+    """A sender's segments for one receiver. Any thread may ask for memory.
 
     Attributes:
         usable: whether the receiver is known to share this machine's memory.
@@ -103,32 +122,57 @@ class SegmentPool:
     def __init__(self) -> None:
         self._files: list[SharedFile] = []
         self._given_up: list[str] = []
+        self._lock = threading.Lock()
         self.usable = False
 
+    def memory(self, byte_count: int) -> Bytes | None:
+        """Shared memory to make a tensor in, which ``put`` then need not write; ``None`` where there is no room.
+
+        It is free again once no view of it is left here, and the receiver has let go of what was put from it.
+        """
+        with self._lock:
+            lent_bytes = sum(len(file.memory) for file in self._files if file.lent)
+            file = self._free(byte_count) if lent_bytes + byte_count <= LENT_LIMIT_BYTES else None
+            if file is None:
+                return None
+            file.lent = True
+        return watched(memoryview(file.memory)[DATA_OFFSET : DATA_OFFSET + byte_count], _take_back, file)
+
     def put(self, data: memoryview) -> Segment | None:
-        """Write ``data`` into free shared memory; ``None`` where there is no room."""
-        file = self._free(data.nbytes) if self.usable else None
-        if file is None:
-            return None
-        file.memory[0] = _IN_USE
-        memoryview(file.memory)[DATA_OFFSET : DATA_OFFSET + data.nbytes] = data
-        message = tensor_transport_pb2.SharedSegment(
-            name=file.name, byte_count=len(file.memory), released=self._given_up
-        )
-        self._given_up = []
+        """Have ``data`` in shared memory, written there if need be; ``None`` where there is no room."""
+        with self._lock:
+            made_in = self._made_in(data)
+            file = made_in or self._free(data.nbytes)
+            if file is None:
+                return None
+            file.memory[0] = _IN_USE
+            message = tensor_transport_pb2.SharedSegment(
+                name=file.name, byte_count=len(file.memory), released=self._given_up
+            )
+            self._given_up = []
+        if made_in is None:
+            memoryview(file.memory)[DATA_OFFSET : DATA_OFFSET + data.nbytes] = data
         return Segment(file, message)
 
     def close(self) -> None:
         """Let go of all segments; the receiver keeps those whose tensors it still uses."""
-        self.usable = False
-        for file in self._files:
-            file.unname()
-        self._files = []
+        with self._lock:
+            self.usable = False
+            for file in self._files:
+                file.unname()
+            self._files = []
+
+    def _made_in(self, data: memoryview) -> SharedFile | None:
+        """The segment in which ``data`` lie, unless the receiver uses it: one byte tells of one tensor only."""
+        address = _address(data) - DATA_OFFSET
+        return next((file for file in self._files if file.address == address and file.memory[0] == _FREE), None)
 
     def _free(self, byte_count: int) -> SharedFile | None:
+        if not self.usable:
+            return None
         size = _rounded(DATA_OFFSET + byte_count)
         for file in self._files:
-            if file.memory[0] == _FREE and size <= len(file.memory) <= 2 * size:
+            if file.free and size <= len(file.memory) <= 2 * size:
                 return file
         try:
             limit = min(LIMIT_BYTES, shutil.disk_usage(DIRECTORY).free // 2)
@@ -146,10 +190,18 @@ class SegmentPool:
         for file in list(self._files):
             if sum(len(one.memory) for one in self._files) <= rest_bytes:
                 return
-            if file.memory[0] == _FREE:
+            if file.free:
                 self._files.remove(file)
                 self._given_up.append(file.name)
                 file.unname()
+
+
+def _take_back(file: SharedFile) -> None:
+    file.lent = False
+
+
+def _address(memory: memoryview) -> int:
+    return np.frombuffer(memory, np.uint8).ctypes.data if memory.nbytes else 0
 
 
 class MappedSegments:

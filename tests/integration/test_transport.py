@@ -161,6 +161,34 @@ async def test_shared_memory_needs_no_socket(far: Far) -> None:
     assert np.array_equal(far.taken["x"], np.arange(300_000))
 
 
+async def test_what_is_made_in_the_receivers_sight_is_not_copied(far: Far) -> None:
+    async with outlet(Way.SHARED_MEMORY) as sender:
+        assert sender.memory_for("far", far.address, 2**20) is None
+        await send(sender, far, "first", np.zeros(1000, np.uint8))
+        [peer] = sender._peers.values()
+        memory = sender.memory_for("far", far.address, 2**20)
+        if memory is None:
+            assert not peer.segments.usable
+            return
+        memory[:] = 5
+        await send(sender, far, "x", memory)
+        memory[7] = 6
+        assert far.taken["x"][7] == 6
+        # The receiver has one still: a second must not be taken for it.
+        await send(sender, far, "y", memory)
+        memory[7] = 8
+        assert (far.taken["x"][7], far.taken["y"][7]) == (8, 6)
+        assert sender.memory_for("far", far.address, shared_memory.LEAST_BYTES - 1) is None
+        assert sender.memory_for("other", far.address, 2**20) is None
+
+
+@pytest.mark.parametrize("way", [Way.GRPC, Way.SOCKET, Way.SAME_PROCESS])
+async def test_other_ways_share_no_memory(far: Far, way: Way) -> None:
+    async with outlet(way) as sender:
+        await send(sender, far, "x", np.zeros(1000, np.uint8))
+        assert sender.memory_for("far", far.address, 2**20) is None
+
+
 async def test_a_segment_that_cannot_be_mapped_goes_in_chunks(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str, byte_count: int) -> None:
         raise shared_memory.SegmentError("no such segment")

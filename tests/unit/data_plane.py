@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 
+import numpy as np
 import onnx
 
+from core.buffers import Bytes
 from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.profiles import QuantizationSettings, Range, RuntimeSettings
 from core.progress import no_progress
@@ -28,6 +30,10 @@ class Wires:
         self.compressed: set[tuple[str, str]] = set()
         self.open: dict[str, asyncio.Event] = {}
         self.broken: dict[str, Exception] = {}
+        # Servers that memory is shared with, what was lent of it, and the tensors that were made there.
+        self.shared: set[str] = set()
+        self.lent: list[Bytes] = []
+        self.made_there: set[tuple[str, str]] = set()
 
     async def get_blob(self, sha256: str) -> bytes:
         return self.blobs[sha256]
@@ -40,7 +46,15 @@ class Wires:
         self.sent.append((target, name))
         if compress:
             self.compressed.add((target, name))
+        if any(np.may_share_memory(array, memory) for memory in self.lent):
+            self.made_there.add((target, name))
         return TensorSpec(name, array.dtype.name, array.shape)
+
+    def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
+        if server not in self.shared:
+            return None
+        self.lent.append(np.empty(byte_count, np.uint8))
+        return self.lent[-1]
 
     async def to_inferencer(
         self, server: str, address: str, key: RequestKey, name: str, array: Array, compress: bool

@@ -21,8 +21,9 @@ def transport(
     """Send tensors beside a raw TCP socket: over loopback, by shared memory, and on links shaped by the kernel.
 
     64 KiB, 1, 4.7 and 20 MB there and a small reply back, a processor core for each side, all ways in turns: over the
-    socket that tensors take by default (stream), over gRPC, and by shared memory. Takes two to three minutes. Shaped
-    links (5, 20 and 100 MB/s) take root, ip and tc, and are left out where these are missing.
+    socket that tensors take by default (stream), over gRPC, and by shared memory, made there as components make large
+    outputs, or written there. Takes two to three minutes. Shaped links (5, 20 and 100 MB/s) take root, ip and tc, and
+    are left out where these are missing.
     """
     from bench.transport.results import summary
     from bench.transport.run import run

@@ -227,6 +227,39 @@ async def test_what_goes_to_a_server_compressed_is_what_the_plan_says() -> None:
         assert wires.compressed == compressed
 
 
+async def test_outputs_are_made_where_who_gets_them_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferencer.session.SMALL_BYTES", 0)
+    model = residual_model()
+    front_end, version, wires = await deployed(model, ["device", "edge"])
+    first, last = version.division.components
+    crossing = {name for name, targets in first.routes.items() if targets == (last.id,)}
+    inputs = random_inputs(model)
+    expected = (await infer(front_end, inputs)).outputs
+    assert not wires.made_there
+    for shared, made in (
+        ({"edge"}, {("edge", name) for name in crossing}),
+        ({"device"}, {("front end", spec.name) for spec in version.division.outputs}),
+    ):
+        wires.shared = shared
+        wires.made_there.clear()
+        found = (await infer(front_end, inputs)).outputs
+        assert wires.made_there == made
+        assert made
+        assert all(np.array_equal(found[name], array) for name, array in expected.items())
+
+
+async def test_inputs_are_put_together_where_who_gets_them_sees_them() -> None:
+    front_end, version, wires = await deployed(chain_model(), ["edge"])
+    [spec] = version.division.inputs
+    assert front_end.memory_for(version, spec.name, 1000).nbytes == 1000
+    assert not wires.lent
+    wires.shared = {"edge"}
+    assert front_end.memory_for(version, spec.name, 1000) is wires.lent[0]
+    compressed = replace(version.division, compressed_inputs={spec.name: ("edge",)})
+    front_end.memory_for(replace(version, division=compressed), spec.name, 1000)
+    assert len(wires.lent) == 1
+
+
 @pytest.mark.parametrize("servers", [["device"], ["device", "edge"]])
 async def test_requests_computed_together_get_their_own_answers(
     servers: list[str], monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from core.buffers import Memory
 from core.tensors import Array
 from inferencer.line import Line, Ran
 
@@ -20,7 +21,9 @@ class Doubling:
         self.open = threading.Event()
         self.started = threading.Event()
 
-    def run_together(self, requests: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+    def run_together(
+        self, requests: Sequence[Mapping[str, Array]], memory: Memory | None = None
+    ) -> list[dict[str, Array]]:
         numbers = [int(one["x"][0]) for one in requests]
         self.ran.append(numbers)
         self.started.set()
@@ -37,7 +40,7 @@ class Case:
         self.line = Line(self.executor, self.session, most)  # type: ignore[arg-type]
 
     async def asked(self, number: int, alone: bool = False) -> asyncio.Task[Ran]:
-        task = asyncio.create_task(self.line.run({"x": np.array([number])}, alone))
+        task = asyncio.create_task(self.line.run({"x": np.array([number])}, alone=alone))
         await asyncio.sleep(0)
         return task
 

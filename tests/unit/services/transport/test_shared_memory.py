@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,114 @@ def test_a_segment_is_used_again_once_the_receiver_let_the_tensor_go(pool: Segme
     assert np.array_equal(as_tensor(mapped.view(third.message)[: SPEC.byte_count], SPEC), values(3))
     second.release()
     assert pool.put(raw(values(4))) is not None
+    pool.close()
+
+
+def made_in(pool: SegmentPool, seed: int) -> np.ndarray:
+    memory = pool.memory(SPEC.byte_count)
+    assert memory is not None
+    tensor = as_tensor(memory, SPEC)
+    tensor[:] = values(seed)
+    return tensor
+
+
+def test_what_was_made_in_shared_memory_is_seen_there(pool: SegmentPool) -> None:
+    tensor = made_in(pool, 1)
+    segment = pool.put(raw(tensor))
+    assert segment is not None
+    seen = as_tensor(MappedSegments().view(segment.message)[: SPEC.byte_count], SPEC)
+    assert np.array_equal(seen, values(1))
+    tensor[0] = 7
+    assert np.array_equal(seen[0], tensor[0])
+    pool.close()
+    assert np.array_equal(seen, tensor)
+
+
+def test_memory_is_free_again_when_both_ends_have_let_go(pool: SegmentPool) -> None:
+    mapped = MappedSegments()
+    tensor: np.ndarray | None = made_in(pool, 1)
+    assert tensor is not None
+    first = pool.put(raw(tensor))
+    assert first is not None
+    seen: np.ndarray | None = as_tensor(mapped.view(first.message)[: SPEC.byte_count], SPEC)
+    del tensor
+    gc.collect()
+    assert not first.file.free
+    other = pool.put(raw(values(2)))
+    assert other is not None
+    assert other.file is not first.file
+    assert np.array_equal(seen, values(1))
+    del seen
+    gc.collect()
+    assert first.file.free
+    rest = made_in(pool, 3)[1:]
+    gc.collect()
+    # Never told of, and yet a view of it is left here.
+    assert not first.file.free
+    assert np.array_equal(rest, values(3)[1:])
+    del rest
+    gc.collect()
+    assert first.file.free
+    pool.close()
+
+
+def test_what_the_receiver_still_uses_is_written_elsewhere(pool: SegmentPool) -> None:
+    mapped = MappedSegments()
+    tensor = made_in(pool, 1)
+    segments = [pool.put(raw(tensor)) for _ in range(2)]
+    first, second = (segment for segment in segments if segment is not None)
+    assert second.file is not first.file
+    both = [as_tensor(mapped.view(one.message)[: SPEC.byte_count], SPEC) for one in (first, second)]
+    assert all(np.array_equal(seen, values(1)) for seen in both)
+    del both[0]
+    gc.collect()
+    again = pool.put(raw(tensor))
+    assert again is not None
+    assert again.file is first.file
+    pool.close()
+
+
+def test_a_part_is_seen_as_a_part_and_another_begins_elsewhere(pool: SegmentPool) -> None:
+    mapped = MappedSegments()
+    tensor = made_in(pool, 1)
+    for rows in (tensor[:1], tensor[1:]):
+        segment = pool.put(raw(rows))
+        assert segment is not None
+        assert np.array_equal(mapped.view(segment.message)[: rows.nbytes], np.frombuffer(raw(rows), np.uint8))
+    pool.close()
+
+
+def test_a_closed_pool_lends_nothing_and_what_it_lent_stays(pool: SegmentPool) -> None:
+    tensor = made_in(pool, 1)
+    pool.close()
+    assert pool.memory(SPEC.byte_count) is None
+    assert pool.put(raw(tensor)) is None
+    assert np.array_equal(tensor, values(1))
+
+
+def test_what_waits_leaves_room_for_what_goes(pool: SegmentPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "LENT_LIMIT_BYTES", 2**20)
+    waiting = [pool.memory(400_000) for _ in range(3)]
+    assert [memory is None for memory in waiting] == [False, False, True]
+    assert pool.put(memoryview(bytes(400_000))) is not None
+    del waiting
+    gc.collect()
+    assert pool.memory(400_000) is not None
+    pool.close()
+
+
+def test_any_thread_may_ask_for_memory(pool: SegmentPool) -> None:
+    def work(seed: int) -> bool:
+        for _ in range(50):
+            tensor = made_in(pool, seed)
+            if not np.array_equal(tensor, values(seed)):
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(work, range(4)))
+    # Each thread has its last tensor until it has the next.
+    assert len(pool._files) <= 8
     pool.close()
 
 
