@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,10 +21,10 @@ SERVER_EXTRA_SECONDS = 0.5
 class Inferencers(Protocol):
     """The servers that take part in requests."""
 
-    def run(
+    async def run(
         self, server: str, address: str, key: RequestKey, seconds: float, alone: bool
-    ) -> AsyncGenerator[ComponentRun]:
-        """Have a server do its part in a request, for at most ``seconds``; closing the iterator ends it there.
+    ) -> Sequence[ComponentRun]:
+        """Have a server do its part in a request, for at most ``seconds``; cancelled, it ends there too.
 
         If ``alone``, not together with other requests.
         """
@@ -121,8 +121,8 @@ class Attempts:
 
         async def take_part(server: str, address: str) -> None:
             called = time.perf_counter() - start
-            running = self._inferencers.run(server, address, key, seconds, alone)
-            runs.extend(aligned(called, [(time.perf_counter() - start, run) async for run in running]))
+            done = await self._inferencers.run(server, address, key, seconds, alone)
+            runs.extend(aligned(called, time.perf_counter() - start, done))
             waiting_for.discard(server)
 
         async def collect() -> tuple[dict[str, Array], float]:

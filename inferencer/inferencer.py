@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -145,7 +145,7 @@ class Inferencer:
                 f"version {key.version}, not {spec}"
             )
 
-    def receive(self, key: RequestKey, name: str, array: Array) -> Awaitable[None] | None:
+    def receive(self, key: RequestKey, name: str, array: Array) -> Coroutine[Any, Any, None] | None:
         """Take one tensor of a request: at once, or, where that has not begun here, when what is returned is done.
 
         Raises:
@@ -153,12 +153,11 @@ class Inferencer:
         """
         return self.requests.put(key, name, array)
 
-    async def run(self, key: RequestKey, alone: bool = False) -> AsyncGenerator[ComponentRun]:
-        """Do this server's part in one request; yields each component's times when its outputs have arrived.
+    async def run(self, key: RequestKey, alone: bool = False) -> list[ComponentRun]:
+        """Do this server's part in one request; returns its components' times when their outputs have arrived.
 
-        Not together with other requests if ``alone``.
-
-        Closing the iterator, or an error in any component, frees everything the request holds here.
+        Not together with other requests if ``alone``. Cancelling it, or an error in any component, frees everything
+        that the request holds here.
 
         Raises:
             NotFoundError: the version is not prepared here.
@@ -172,8 +171,7 @@ class Inferencer:
             for component in loaded.components
         ]
         try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
+            return await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from core.deployment import RequestKey
 from core.errors import RequestCancelledError
@@ -74,7 +75,7 @@ class RequestTable:
         self._wake()
         return request
 
-    def put(self, key: RequestKey, name: str, array: Array) -> Awaitable[None] | None:
+    def put(self, key: RequestKey, name: str, array: Array) -> Coroutine[Any, Any, None] | None:
         """Take a tensor in for a request: at once, or, where that is not open yet, when what is returned is done.
 
         Raises:

@@ -1,6 +1,6 @@
 """The FrontEnd over gRPC."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
@@ -13,7 +13,6 @@ from frontend.front_end import FrontEnd
 from frontend.history import Report
 from partita.v1 import front_end_pb2, front_end_pb2_grpc
 from partita.v1.tensor_transport_pb2 import DESTINATION_FRONT_END
-from services.clients.inferencer import InferencerClient
 from services.convert import from_component_run
 from services.infer_stream import begin, read_inputs
 from services.membership import membership
@@ -102,33 +101,29 @@ def _report(report: Report) -> front_end_pb2.InferReport:
 class LocalInferencer(Protocol):
     """An Inferencer in this very process."""
 
-    def run(self, key: RequestKey, alone: bool = False) -> AsyncGenerator[ComponentRun]:
-        """Do its server's part in a request; closing the iterator ends it."""
+    async def run(self, key: RequestKey, alone: bool = False) -> Sequence[ComponentRun]:
+        """Do its server's part in a request."""
 
 
 class Inferencers:
     """The servers that take part in requests, as the FrontEnd reaches them.
 
     Args:
-        channels: to other processes.
-        sender: of inputs.
-        local: server → its Inferencer, where that is in this very process and is called without gRPC.
+        sender: to other processes.
+        local: server → its Inferencer, where that is in this very process and is called at once.
     """
 
-    def __init__(
-        self, channels: Channels, sender: TensorSender, local: Mapping[str, LocalInferencer] | None = None
-    ) -> None:
-        self._channels = channels
+    def __init__(self, sender: TensorSender, local: Mapping[str, LocalInferencer] | None = None) -> None:
         self._sender = sender
         self._local = local or {}
 
-    def run(
+    async def run(
         self, server: str, address: str, key: RequestKey, seconds: float, alone: bool
-    ) -> AsyncGenerator[ComponentRun]:
+    ) -> Sequence[ComponentRun]:
         """Have a server do its part in a request, for at most ``seconds``."""
         if server in self._local:
-            return observed(self._local[server].run(key, alone), key, dict(outgoing()))
-        return InferencerClient(self._channels.to(address), server).run(key, seconds, alone)
+            return await observed(self._local[server].run(key, alone), key, outgoing())
+        return await self._sender.run(server, address, key, seconds, alone)
 
     def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
         """Memory from which an input is sent there without a copy, where there is such."""
@@ -148,7 +143,7 @@ def front_end_service(settings: Settings) -> Service:
     async def service(binding: Binding) -> AsyncIterator[None]:
         async with Channels() as channels:
             local = {settings.server: binding.local["inferencer"]} if "inferencer" in binding.local else {}
-            inferencers = Inferencers(channels, binding.sender(settings.links), local)
+            inferencers = Inferencers(binding.sender(settings.links), local)
             front_end = FrontEnd(
                 inferencers,
                 settings.request_limit,

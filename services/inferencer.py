@@ -1,26 +1,23 @@
 """The Inferencer over gRPC."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from urllib.parse import quote
 
-from core.deployment import DeploymentVersion, RequestKey
+from core.deployment import DeploymentVersion
 from core.documents import loads
 from inferencer.blob_cache import BlobCache
 from inferencer.inferencer import Inferencer
 from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
 from partita.v1.tensor_transport_pb2 import DESTINATION_INFERENCER
 from services.clients.model_pool import ModelPoolClient
-from services.convert import from_component_run
 from services.membership import membership
 from services.runtime.channels import Channels
 from services.runtime.events import responses
 from services.runtime.handlers import Context
 from services.runtime.metrics import HELD_BYTES, REQUESTS_UNDER_WAY, watch
-from services.runtime.observed import observed
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
-from services.runtime.tracing import incoming
 from services.transport.arrivals import Sink
 
 
@@ -44,14 +41,6 @@ class InferencerServicer(inferencer_pb2_grpc.InferencerServicer):
         self._inferencer.release(request.deployment, request.version)
         return inferencer_pb2.ReleaseResponse()
 
-    async def Run(
-        self, request: inferencer_pb2.RunRequest, context: Context
-    ) -> AsyncGenerator[inferencer_pb2.RunResponse]:
-        key = RequestKey(request.deployment, request.version, request.request_id)
-        async with aclosing(observed(self._inferencer.run(key, request.alone), key, incoming(context))) as runs:
-            async for run in runs:
-                yield inferencer_pb2.RunResponse(run=from_component_run(run))
-
 
 def inferencer_service(settings: Settings) -> Service:
     """The Inferencer of ``settings.server``."""
@@ -69,8 +58,9 @@ def inferencer_service(settings: Settings) -> Service:
             watch(HELD_BYTES, "inferencer", settings.server, lambda: inferencer.requests.held_bytes)
             servicer = InferencerServicer(inferencer)
             inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)
-            sinks = binding.receiver(settings.tensor_limit_bytes).sinks
-            sinks[DESTINATION_INFERENCER] = Sink(inferencer.expected, inferencer.receive)
+            receiver = binding.receiver(settings.tensor_limit_bytes)
+            receiver.sinks[DESTINATION_INFERENCER] = Sink(inferencer.expected, inferencer.receive)
+            receiver.run = inferencer.run
             binding.names.append(inferencer_pb2.DESCRIPTOR.services_by_name["Inferencer"].full_name)
             async with membership(settings, "inferencer", binding, channels):
                 yield

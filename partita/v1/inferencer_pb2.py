@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from partita.v1 import types_pb2 as partita_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpartita/v1/inferencer.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"!\n\x0ePrepareRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"9\n\x0fPrepareResponse\x12&\n\x08progress\x18\x01 \x01(\x0b\x32\x14.partita.v1.Progress\"5\n\x0eReleaseRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"\x11\n\x0fReleaseResponse\"T\n\nRunRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x61lone\x18\x04 \x01(\x08\"4\n\x0bRunResponse\x12%\n\x03run\x18\x01 \x01(\x0b\x32\x18.partita.v1.ComponentRun2\xd0\x01\n\nInferencer\x12\x44\n\x07Prepare\x12\x1a.partita.v1.PrepareRequest\x1a\x1b.partita.v1.PrepareResponse0\x01\x12\x42\n\x07Release\x12\x1a.partita.v1.ReleaseRequest\x1a\x1b.partita.v1.ReleaseResponse\x12\x38\n\x03Run\x12\x16.partita.v1.RunRequest\x1a\x17.partita.v1.RunResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpartita/v1/inferencer.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"!\n\x0ePrepareRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"9\n\x0fPrepareResponse\x12&\n\x08progress\x18\x01 \x01(\x0b\x32\x14.partita.v1.Progress\"5\n\x0eReleaseRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"\x11\n\x0fReleaseResponse2\x96\x01\n\nInferencer\x12\x44\n\x07Prepare\x12\x1a.partita.v1.PrepareRequest\x1a\x1b.partita.v1.PrepareResponse0\x01\x12\x42\n\x07Release\x12\x1a.partita.v1.ReleaseRequest\x1a\x1b.partita.v1.ReleaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,10 +40,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEREQUEST']._serialized_end=214
   _globals['_RELEASERESPONSE']._serialized_start=216
   _globals['_RELEASERESPONSE']._serialized_end=233
-  _globals['_RUNREQUEST']._serialized_start=235
-  _globals['_RUNREQUEST']._serialized_end=319
-  _globals['_RUNRESPONSE']._serialized_start=321
-  _globals['_RUNRESPONSE']._serialized_end=373
-  _globals['_INFERENCER']._serialized_start=376
-  _globals['_INFERENCER']._serialized_end=584
+  _globals['_INFERENCER']._serialized_start=236
+  _globals['_INFERENCER']._serialized_end=386
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class InferencerStub(object):
-    """Runs components: receives their inputs, sends their outputs onward.
+    """Runs components: receives their inputs, sends their outputs onward. Requests begin and their tensors come by
+    TensorTransport.
     """
 
     def __init__(self, channel):
@@ -45,15 +46,11 @@ class InferencerStub(object):
                 request_serializer=partita_dot_v1_dot_inferencer__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=partita_dot_v1_dot_inferencer__pb2.ReleaseResponse.FromString,
                 _registered_method=True)
-        self.Run = channel.unary_stream(
-                '/partita.v1.Inferencer/Run',
-                request_serializer=partita_dot_v1_dot_inferencer__pb2.RunRequest.SerializeToString,
-                response_deserializer=partita_dot_v1_dot_inferencer__pb2.RunResponse.FromString,
-                _registered_method=True)
 
 
 class InferencerServicer(object):
-    """Runs components: receives their inputs, sends their outputs onward.
+    """Runs components: receives their inputs, sends their outputs onward. Requests begin and their tensors come by
+    TensorTransport.
     """
 
     def Prepare(self, request, context):
@@ -65,14 +62,6 @@ class InferencerServicer(object):
 
     def Release(self, request, context):
         """Lets go of a version's components.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Run(self, request, context):
-        """This server's part in one request, from its beginning to its end. The FrontEnd holds the call open:
-        its deadline and cancellation are the request's, and its error is the reason why the request failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,11 +80,6 @@ def add_InferencerServicer_to_server(servicer, server):
                     request_deserializer=partita_dot_v1_dot_inferencer__pb2.ReleaseRequest.FromString,
                     response_serializer=partita_dot_v1_dot_inferencer__pb2.ReleaseResponse.SerializeToString,
             ),
-            'Run': grpc.unary_stream_rpc_method_handler(
-                    servicer.Run,
-                    request_deserializer=partita_dot_v1_dot_inferencer__pb2.RunRequest.FromString,
-                    response_serializer=partita_dot_v1_dot_inferencer__pb2.RunResponse.SerializeToString,
-            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'partita.v1.Inferencer', rpc_method_handlers)
@@ -105,7 +89,8 @@ def add_InferencerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Inferencer(object):
-    """Runs components: receives their inputs, sends their outputs onward.
+    """Runs components: receives their inputs, sends their outputs onward. Requests begin and their tensors come by
+    TensorTransport.
     """
 
     @staticmethod
@@ -152,33 +137,6 @@ class Inferencer(object):
             '/partita.v1.Inferencer/Release',
             partita_dot_v1_dot_inferencer__pb2.ReleaseRequest.SerializeToString,
             partita_dot_v1_dot_inferencer__pb2.ReleaseResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Run(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/partita.v1.Inferencer/Run',
-            partita_dot_v1_dot_inferencer__pb2.RunRequest.SerializeToString,
-            partita_dot_v1_dot_inferencer__pb2.RunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,20 +13,20 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InferencerStub:
-    """Runs components: receives their inputs, sends their outputs onward."""
+    """Runs components: receives their inputs, sends their outputs onward. Requests begin and their tensors come by
+    TensorTransport.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Prepare: _aio.UnaryStreamMultiCallable[_inferencer_pb2.PrepareRequest, _inferencer_pb2.PrepareResponse]
     """Fetches, loads and warms this server's components of a deployment version."""
     Release: _aio.UnaryUnaryMultiCallable[_inferencer_pb2.ReleaseRequest, _inferencer_pb2.ReleaseResponse]
     """Lets go of a version's components."""
-    Run: _aio.UnaryStreamMultiCallable[_inferencer_pb2.RunRequest, _inferencer_pb2.RunResponse]
-    """This server's part in one request, from its beginning to its end. The FrontEnd holds the call open:
-    its deadline and cancellation are the request's, and its error is the reason why the request failed.
-    """
 
 class InferencerServicer(metaclass=_abc_1.ABCMeta):
-    """Runs components: receives their inputs, sends their outputs onward."""
+    """Runs components: receives their inputs, sends their outputs onward. Requests begin and their tensors come by
+    TensorTransport.
+    """
 
     @_abc_1.abstractmethod
     def Prepare(
@@ -43,15 +43,5 @@ class InferencerServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_inferencer_pb2.ReleaseRequest, _abc.Awaitable[_inferencer_pb2.ReleaseResponse]],
     ) -> _abc.Awaitable[_inferencer_pb2.ReleaseResponse]:
         """Lets go of a version's components."""
-
-    @_abc_1.abstractmethod
-    def Run(
-        self,
-        request: _inferencer_pb2.RunRequest,
-        context: _aio.ServicerContext[_inferencer_pb2.RunRequest, _abc.AsyncIterator[_inferencer_pb2.RunResponse]],
-    ) -> _abc.AsyncIterator[_inferencer_pb2.RunResponse]:
-        """This server's part in one request, from its beginning to its end. The FrontEnd holds the call open:
-        its deadline and cancellation are the request's, and its error is the reason why the request failed.
-        """
 
 def add_InferencerServicer_to_server(servicer: InferencerServicer, server: _aio.Server) -> None: ...

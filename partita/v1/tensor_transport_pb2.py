@@ -25,31 +25,37 @@ _sym_db = _symbol_database.Default()
 from partita.v1 import types_pb2 as partita_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!partita/v1/tensor_transport.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"E\n\x0c\x43\x61rryRequest\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.partita.v1.CarryHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xbf\x01\n\x0b\x43\x61rryHeader\x12\x0e\n\x06tensor\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x34\n\x0c\x61nnouncement\x18\x03 \x01(\x0b\x32\x1e.partita.v1.TensorAnnouncement\x12\x11\n\tcancelled\x18\x04 \x01(\x08\x12+\n\x08greeting\x18\x05 \x01(\x0b\x32\x19.partita.v1.CarryGreeting\x12\x1a\n\x12\x64\x65\x63ompressed_bytes\x18\x06 \x01(\r\"\xcf\x01\n\x12TensorAnnouncement\x12,\n\x0b\x64\x65stination\x18\x01 \x01(\x0e\x32\x17.partita.v1.Destination\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12&\n\x06tensor\x18\x05 \x01(\x0b\x32\x16.partita.v1.TensorSpec\x12*\n\x07segment\x18\x06 \x01(\x0b\x32\x19.partita.v1.SharedSegment\"C\n\rSharedSegment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nbyte_count\x18\x02 \x01(\x04\x12\x10\n\x08released\x18\x03 \x03(\t\",\n\rCarryGreeting\x12\x1b\n\x13shared_memory_probe\x18\x01 \x01(\t\"\x83\x01\n\rCarryResponse\x12)\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.partita.v1.CarryWelcome\x12\x0e\n\x06tensor\x18\x02 \x01(\x04\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x17\n\x0fsegment_refused\x18\x05 \x01(\x08\"i\n\x0c\x43\x61rryWelcome\x12\x10\n\x08receiver\x18\x01 \x01(\t\x12\x1d\n\x15shared_memory_content\x18\x02 \x01(\t\x12(\n\x06socket\x18\x03 \x01(\x0b\x32\x18.partita.v1.TensorSocket\"M\n\x0cTensorSocket\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x11\n\tgrpc_port\x18\x02 \x01(\r\x12\r\n\x05token\x18\x03 \x01(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c*\x81\x01\n\x0b\x44\x65stination\x12\x1b\n\x17\x44\x45STINATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45STINATION_INFERENCER\x10\x01\x12\x19\n\x15\x44\x45STINATION_FRONT_END\x10\x02\x12\x1e\n\x1a\x44\x45STINATION_SERVER_MONITOR\x10\x03\x32S\n\x0fTensorTransport\x12@\n\x05\x43\x61rry\x12\x18.partita.v1.CarryRequest\x1a\x19.partita.v1.CarryResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!partita/v1/tensor_transport.proto\x12\npartita.v1\x1a\x16partita/v1/types.proto\"E\n\x0c\x43\x61rryRequest\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.partita.v1.CarryHeader\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xe6\x01\n\x0b\x43\x61rryHeader\x12\x0e\n\x06tensor\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x34\n\x0c\x61nnouncement\x18\x03 \x01(\x0b\x32\x1e.partita.v1.TensorAnnouncement\x12\x11\n\tcancelled\x18\x04 \x01(\x08\x12+\n\x08greeting\x18\x05 \x01(\x0b\x32\x19.partita.v1.CarryGreeting\x12\x1a\n\x12\x64\x65\x63ompressed_bytes\x18\x06 \x01(\r\x12%\n\x04part\x18\x07 \x01(\x0b\x32\x17.partita.v1.RequestPart\"\xc7\x01\n\x0bRequestPart\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x61lone\x18\x04 \x01(\x08\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\x12\x31\n\x05trace\x18\x06 \x03(\x0b\x32\".partita.v1.RequestPart.TraceEntry\x1a,\n\nTraceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcf\x01\n\x12TensorAnnouncement\x12,\n\x0b\x64\x65stination\x18\x01 \x01(\x0e\x32\x17.partita.v1.Destination\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12&\n\x06tensor\x18\x05 \x01(\x0b\x32\x16.partita.v1.TensorSpec\x12*\n\x07segment\x18\x06 \x01(\x0b\x32\x19.partita.v1.SharedSegment\"C\n\rSharedSegment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nbyte_count\x18\x02 \x01(\x04\x12\x10\n\x08released\x18\x03 \x03(\t\",\n\rCarryGreeting\x12\x1b\n\x13shared_memory_probe\x18\x01 \x01(\t\"\xab\x01\n\rCarryResponse\x12)\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.partita.v1.CarryWelcome\x12\x0e\n\x06tensor\x18\x02 \x01(\x04\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x17\n\x0fsegment_refused\x18\x05 \x01(\x08\x12&\n\x04runs\x18\x06 \x03(\x0b\x32\x18.partita.v1.ComponentRun\"i\n\x0c\x43\x61rryWelcome\x12\x10\n\x08receiver\x18\x01 \x01(\t\x12\x1d\n\x15shared_memory_content\x18\x02 \x01(\t\x12(\n\x06socket\x18\x03 \x01(\x0b\x32\x18.partita.v1.TensorSocket\"M\n\x0cTensorSocket\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x11\n\tgrpc_port\x18\x02 \x01(\r\x12\r\n\x05token\x18\x03 \x01(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c*\x81\x01\n\x0b\x44\x65stination\x12\x1b\n\x17\x44\x45STINATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45STINATION_INFERENCER\x10\x01\x12\x19\n\x15\x44\x45STINATION_FRONT_END\x10\x02\x12\x1e\n\x1a\x44\x45STINATION_SERVER_MONITOR\x10\x03\x32S\n\x0fTensorTransport\x12@\n\x05\x43\x61rry\x12\x18.partita.v1.CarryRequest\x1a\x19.partita.v1.CarryResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'partita.v1.tensor_transport_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DESTINATION']._serialized_start=984
-  _globals['_DESTINATION']._serialized_end=1113
+  _globals['_REQUESTPART_TRACEENTRY']._loaded_options = None
+  _globals['_REQUESTPART_TRACEENTRY']._serialized_options = b'8\001'
+  _globals['_DESTINATION']._serialized_start=1265
+  _globals['_DESTINATION']._serialized_end=1394
   _globals['_CARRYREQUEST']._serialized_start=73
   _globals['_CARRYREQUEST']._serialized_end=142
   _globals['_CARRYHEADER']._serialized_start=145
-  _globals['_CARRYHEADER']._serialized_end=336
-  _globals['_TENSORANNOUNCEMENT']._serialized_start=339
-  _globals['_TENSORANNOUNCEMENT']._serialized_end=546
-  _globals['_SHAREDSEGMENT']._serialized_start=548
-  _globals['_SHAREDSEGMENT']._serialized_end=615
-  _globals['_CARRYGREETING']._serialized_start=617
-  _globals['_CARRYGREETING']._serialized_end=661
-  _globals['_CARRYRESPONSE']._serialized_start=664
-  _globals['_CARRYRESPONSE']._serialized_end=795
-  _globals['_CARRYWELCOME']._serialized_start=797
-  _globals['_CARRYWELCOME']._serialized_end=902
-  _globals['_TENSORSOCKET']._serialized_start=904
-  _globals['_TENSORSOCKET']._serialized_end=981
-  _globals['_TENSORTRANSPORT']._serialized_start=1115
-  _globals['_TENSORTRANSPORT']._serialized_end=1198
+  _globals['_CARRYHEADER']._serialized_end=375
+  _globals['_REQUESTPART']._serialized_start=378
+  _globals['_REQUESTPART']._serialized_end=577
+  _globals['_REQUESTPART_TRACEENTRY']._serialized_start=533
+  _globals['_REQUESTPART_TRACEENTRY']._serialized_end=577
+  _globals['_TENSORANNOUNCEMENT']._serialized_start=580
+  _globals['_TENSORANNOUNCEMENT']._serialized_end=787
+  _globals['_SHAREDSEGMENT']._serialized_start=789
+  _globals['_SHAREDSEGMENT']._serialized_end=856
+  _globals['_CARRYGREETING']._serialized_start=858
+  _globals['_CARRYGREETING']._serialized_end=902
+  _globals['_CARRYRESPONSE']._serialized_start=905
+  _globals['_CARRYRESPONSE']._serialized_end=1076
+  _globals['_CARRYWELCOME']._serialized_start=1078
+  _globals['_CARRYWELCOME']._serialized_end=1183
+  _globals['_TENSORSOCKET']._serialized_start=1185
+  _globals['_TENSORSOCKET']._serialized_end=1262
+  _globals['_TENSORTRANSPORT']._serialized_start=1396
+  _globals['_TENSORTRANSPORT']._serialized_end=1479
 # @@protoc_insertion_point(module_scope)

@@ -76,12 +76,13 @@ class CarryHeader(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     GREETING_FIELD_NUMBER: _builtins.int
     DECOMPRESSED_BYTES_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
     tensor: _builtins.int
     """The sender's number for the tensor; it never comes back on the same stream."""
     offset: _builtins.int
     """Where the data belong in the tensor; chunks follow each other without gaps."""
     cancelled: _builtins.bool
-    """The tensor will not be completed: forget what came."""
+    """The tensor will not be completed, or the part in a request not be needed: forget it."""
     decompressed_bytes: _builtins.int
     """How many bytes of the tensor the data are once decompressed; 0: they are not compressed. Compressed data are one
     Zstandard frame of the bytes of all values in the order of their significance: first the lowest of each value.
@@ -94,6 +95,10 @@ class CarryHeader(_message.Message):
     def greeting(self) -> Global___CarryGreeting:
         """The very first message, and nothing else."""
 
+    @_builtins.property
+    def part(self) -> Global___RequestPart:
+        """Instead of a tensor, under a number of its own: do this."""
+
     def __init__(
         self,
         *,
@@ -103,14 +108,78 @@ class CarryHeader(_message.Message):
         cancelled: _builtins.bool = ...,
         greeting: Global___CarryGreeting | None = ...,
         decompressed_bytes: _builtins.int = ...,
+        part: Global___RequestPart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "greeting", b"greeting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "greeting", b"greeting", "part", b"part"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "cancelled", b"cancelled", "decompressed_bytes", b"decompressed_bytes", "greeting", b"greeting", "offset", b"offset", "tensor", b"tensor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "cancelled", b"cancelled", "decompressed_bytes", b"decompressed_bytes", "greeting", b"greeting", "offset", b"offset", "part", b"part", "tensor", b"tensor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CarryHeader: _TypeAlias = CarryHeader  # noqa: Y015
+
+@_typing.final
+class RequestPart(_message.Message):
+    """This server's part in one request, from its beginning to its end, which the answer tells: how its components ran, or
+    why the request failed. When the sender cancels it or is gone, or the deadline has passed, what it holds is freed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TraceEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    version: _builtins.int
+    request_id: _builtins.str
+    alone: _builtins.bool
+    """Not together with other requests, where the deployment allows that."""
+    seconds: _builtins.float
+    """Until the deadline."""
+    @_builtins.property
+    def trace(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of the request's span, as in W3C's trace context."""
+
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        alone: _builtins.bool = ...,
+        seconds: _builtins.float = ...,
+        trace: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "deployment", b"deployment", "request_id", b"request_id", "seconds", b"seconds", "trace", b"trace", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestPart: _TypeAlias = RequestPart  # noqa: Y015
 
 @_typing.final
 class TensorAnnouncement(_message.Message):
@@ -213,8 +282,9 @@ class CarryResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     SEGMENT_REFUSED_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
     tensor: _builtins.int
-    """The tensor that was taken, or refused where there is an error."""
+    """The tensor that was taken or the part that is done; refused or failed where there is an error."""
     error: _builtins.str
     """Name of the error's class in core.errors."""
     message: _builtins.str
@@ -224,6 +294,10 @@ class CarryResponse(_message.Message):
     def welcome(self) -> Global___CarryWelcome:
         """Answers the greeting."""
 
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ComponentRun]:
+        """Of a part: the components that have run and sent their outputs."""
+
     def __init__(
         self,
         *,
@@ -232,10 +306,11 @@ class CarryResponse(_message.Message):
         error: _builtins.str = ...,
         message: _builtins.str = ...,
         segment_refused: _builtins.bool = ...,
+        runs: _abc.Iterable[_types_pb2.ComponentRun] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "message", b"message", "segment_refused", b"segment_refused", "tensor", b"tensor", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "message", b"message", "runs", b"runs", "segment_refused", b"segment_refused", "tensor", b"tensor", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,7 +13,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TensorTransportStub:
-    """Takes in tensors for all services of its process. Every process that sends here keeps one stream open, on which the
+    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that sends here keeps one stream open, on which the
     chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
     """
 
@@ -29,7 +29,7 @@ class TensorTransportStub:
     """
 
 class TensorTransportServicer(metaclass=_abc_1.ABCMeta):
-    """Takes in tensors for all services of its process. Every process that sends here keeps one stream open, on which the
+    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that sends here keeps one stream open, on which the
     chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
     """
 

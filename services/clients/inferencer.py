@@ -1,17 +1,13 @@
 """Calls a server's Inferencer."""
 
-from collections.abc import AsyncGenerator
-
 import grpc
 
-from core.deployment import ComponentRun, DeploymentVersion, RequestKey
+from core.deployment import DeploymentVersion
 from core.documents import dumps
 from core.progress import Progress
 from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
-from services.convert import to_component_run
 from services.runtime.calls import reading
 from services.runtime.errors import typed_errors
-from services.runtime.tracing import outgoing
 
 CALL_TIMEOUT_SECONDS = 10.0
 
@@ -38,14 +34,3 @@ class InferencerClient:
         with typed_errors(self._peer):
             request = inferencer_pb2.ReleaseRequest(deployment=deployment, version=version)
             await self._stub.Release(request, timeout=CALL_TIMEOUT_SECONDS)
-
-    async def run(
-        self, key: RequestKey, seconds: float | None = None, alone: bool = False
-    ) -> AsyncGenerator[ComponentRun]:
-        """Have the server do its part in a request; after ``seconds`` it frees what it holds even if we are gone."""
-        request = inferencer_pb2.RunRequest(
-            deployment=key.deployment, version=key.version, request_id=key.request_id, alone=alone
-        )
-        with typed_errors(self._peer), reading(self._stub.Run(request, timeout=seconds, metadata=outgoing())) as call:
-            async for response in call:
-                yield to_component_run(response.run)

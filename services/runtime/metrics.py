@@ -48,14 +48,14 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
 
         def unary(behaviour: Behaviour) -> Behaviour:
             async def call(request: Any, context: Context) -> Any:
-                with _counted(method):
+                with counted(method):
                     return await behaviour(request, context)
 
             return call
 
         def stream(behaviour: Behaviour) -> Behaviour:
             async def call(request: Any, context: Context) -> AsyncGenerator[Any]:
-                with _counted(method):
+                with counted(method):
                     async with aclosing(behaviour(request, context)) as responses:
                         async for response in responses:
                             yield response
@@ -66,7 +66,8 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):
 
 
 @contextmanager
-def _counted(method: str) -> Iterator[None]:
+def counted(method: str) -> Iterator[None]:
+    """Count what is done inside as a call of ``method``."""
     started = time.perf_counter()
     try:
         yield

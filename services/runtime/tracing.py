@@ -1,11 +1,10 @@
 """Traces of requests across servers by OpenTelemetry, sent by OTLP where the standard ``OTEL_*`` variables ask for it.
 
-The FrontEnd opens a request's span and passes it on with its calls; each server adds what its components did. Nothing
-is recorded where no endpoint is set.
+The FrontEnd opens a request's span and passes it on with what it asks of servers; each server adds what its components
+did. Nothing is recorded where no endpoint is set.
 """
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -58,27 +57,26 @@ def request_span(context: Context, deployment: str) -> Iterator[trace.Span]:
         yield span
 
 
-def outgoing() -> tuple[tuple[str, str], ...]:
-    """Metadata of a call that belongs to the current span."""
+def outgoing() -> Mapping[str, str]:
+    """What is to go along with what belongs to the current span."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
-    return tuple(carrier.items())
+    return carrier
 
 
 def incoming(context: Context) -> Mapping[str, str]:
-    """What ``outgoing`` gave the call along, in whose ``context`` this is."""
+    """What a caller who traces gave the call along, in whose ``context`` this is."""
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
-def record_run(carried: Mapping[str, str], key: RequestKey, run: ComponentRun) -> None:
-    """Add the span of a component whose outputs have just arrived to the span that was ``carried`` along.
+def record_run(carried: Mapping[str, str], key: RequestKey, run: ComponentRun, end_nanoseconds: int) -> None:
+    """Add the span of a component, whose outputs arrived at this time, to the span that was ``carried`` along.
 
     Its parts are attributes, in seconds: spans of their own would cost four times as much as all the rest.
     """
     parent = propagate.extract(carried)
     if not trace.get_current_span(parent).get_span_context().trace_flags.sampled:
         return
-    end = time.time_ns()
     seconds = run.queue_seconds + run.compute_seconds + run.transfer_seconds
     attributes: dict[str, str | int | float] = {
         "partita.server": run.server,
@@ -90,6 +88,6 @@ def record_run(carried: Mapping[str, str], key: RequestKey, run: ComponentRun) -
         "partita.transfer_seconds": run.transfer_seconds,
     }
     span = _TRACER.start_span(
-        f"component {run.component}", parent, attributes=attributes, start_time=end - round(seconds * 1e9)
+        f"component {run.component}", parent, attributes=attributes, start_time=end_nanoseconds - round(seconds * 1e9)
     )
-    span.end(end)
+    span.end(end_nanoseconds)

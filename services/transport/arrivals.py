@@ -1,18 +1,26 @@
-"""The tensors of one sender at the receiving end: built in place, handed over and answered."""
+"""The tensors of one sender at the receiving end, and its parts in requests: built in place, handed over, answered."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from core.buffers import BufferPool, Bytes, as_tensor
-from core.deployment import RequestKey
-from core.errors import InternalError, InvalidArgumentError, PartitaError, ServerUnavailableError
+from core.deployment import ComponentRun, RequestKey
+from core.errors import (
+    DeadlineExceededError,
+    InternalError,
+    InvalidArgumentError,
+    PartitaError,
+    ServerUnavailableError,
+)
 from core.tensors import Array, TensorSpec
 from inferencer.compression import decompress
 from partita.v1 import tensor_transport_pb2
+from services.convert import from_component_run
 from services.runtime.streams import ChunkSequence, to_spec
 from services.transport.shared_memory import MappedSegments, SegmentError
 
@@ -28,11 +36,11 @@ class Sink:
 
     Attributes:
         expected: refuses, by raising, a tensor that is not wanted, before any of it is taken.
-        receive: takes it, at once or when what it returns has been waited for.
+        receive: takes it, at once or when what it returns has been awaited.
     """
 
     expected: Callable[[RequestKey, TensorSpec], None]
-    receive: Callable[[RequestKey, str, Array], Awaitable[None] | None]
+    receive: Callable[[RequestKey, str, Array], Coroutine[Any, Any, None] | None]
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Intake:
     Attributes:
         identity: of the receiver.
         sink: finds who takes tensors for a destination; raises FailedPreconditionError where nobody does.
+        part: does this process's part in a request, alone or not, with what its span carries; raises the same.
         buffers: memory for tensors that come in chunks.
         limit_bytes: largest tensor that is accepted.
         stopping: set when no new tensors are taken any more.
@@ -49,6 +58,7 @@ class Intake:
 
     identity: str
     sink: Callable[[tensor_transport_pb2.Destination.ValueType], Sink]
+    part: Callable[[RequestKey, bool, Mapping[str, str]], Awaitable[Sequence[ComponentRun]]]
     buffers: BufferPool
     limit_bytes: int
     stopping: asyncio.Event
@@ -109,6 +119,9 @@ class Arrivals:
         try:
             if header.HasField("announcement"):
                 self._open(number, header.announcement)
+            elif header.HasField("part"):
+                self._check_new(number)
+                self._answer_later(number, self._do(header.part))
             arriving = self._arriving.get(number)
             if arriving is not None:
                 return arriving.place(header.offset, byte_count, header.decompressed_bytes)
@@ -158,10 +171,7 @@ class Arrivals:
         shared = announcement.HasField("segment")
         # Even where it is refused, the sender may use the segment again.
         memory = self._segments.view(announcement.segment) if shared else None
-        if number in self._arriving or number in self._delivering:
-            raise InvalidArgumentError(f"tensor number {number} was announced before; use each number once")
-        if self._intake.stopping.is_set():
-            raise ServerUnavailableError("the server is stopping; send the request elsewhere")
+        self._check_new(number)
         key = RequestKey(announcement.deployment, announcement.version, announcement.request_id)
         spec = to_spec(announcement.tensor)
         sink = self._intake.sink(announcement.destination)
@@ -171,23 +181,44 @@ class Arrivals:
         else:
             self._deliver(number, sink, key, spec.name, as_tensor(memory[: spec.byte_count], spec))
 
+    def _check_new(self, number: int) -> None:
+        if number in self._arriving or number in self._delivering:
+            raise InvalidArgumentError(f"number {number} was announced before; use each number once")
+        if self._intake.stopping.is_set():
+            raise ServerUnavailableError("the server is stopping; send the request elsewhere")
+
+    async def _do(self, part: tensor_transport_pb2.RequestPart) -> Sequence[ComponentRun]:
+        key = RequestKey(part.deployment, part.version, part.request_id)
+        try:
+            async with asyncio.timeout(part.seconds):
+                return await self._intake.part(key, part.alone, part.trace)
+        except TimeoutError:
+            raise DeadlineExceededError(f"request {key.request_id} was not done within {part.seconds:g} s") from None
+
     def _deliver(self, number: int, sink: Sink, key: RequestKey, name: str, array: Array) -> None:
         taken = sink.receive(key, name, array)
         if taken is None:
             self._answer(tensor_transport_pb2.CarryResponse(tensor=number))
         else:
-            self._delivering[number] = asyncio.create_task(self._hand_over(number, taken))
+            self._answer_later(number, taken)
 
-    async def _hand_over(self, number: int, taken: Awaitable[None]) -> None:
+    def _answer_later(self, number: int, work: Coroutine[Any, Any, Sequence[ComponentRun] | None]) -> None:
+        def ended(_: asyncio.Task[None]) -> None:
+            # It may have been cancelled before it began.
+            work.close()
+            del self._delivering[number]
+            self._emptied.set()
+
+        task = self._delivering[number] = asyncio.create_task(self._answer_when_done(number, work))
+        task.add_done_callback(ended)
+
+    async def _answer_when_done(self, number: int, work: Coroutine[Any, Any, Sequence[ComponentRun] | None]) -> None:
         try:
-            await taken
+            runs = await work or ()
         except Exception as error:  # noqa: BLE001 - the border: nothing may pass untyped
             self._refuse(number, error)
         else:
-            self._answer(tensor_transport_pb2.CarryResponse(tensor=number))
-        finally:
-            del self._delivering[number]
-            self._emptied.set()
+            self._answer(tensor_transport_pb2.CarryResponse(tensor=number, runs=map(from_component_run, runs)))
 
     def _forget(self, number: int) -> None:
         self._arriving.pop(number, None)

@@ -125,7 +125,7 @@ class Connection:
         self._waiting = asyncio.Event()
         self._resting = False
         self._unsent: Awaitable[None] | None = None
-        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._answers: dict[int, asyncio.Future[tensor_transport_pb2.CarryResponse]] = {}
         self.welcome: asyncio.Future[tensor_transport_pb2.CarryWelcome] = asyncio.get_running_loop().create_future()
         self.wire: Wire | None = None
         self.broken: PartitaError | None = None
@@ -138,12 +138,12 @@ class Connection:
         data: memoryview = NO_DATA,
         unsent: Callable[[], None] | None = None,
         compressed_items: int = 0,
-    ) -> None:
-        """Send a tensor; returns when the receiver has taken it. Cancelled, the receiver is told to forget it.
+    ) -> tensor_transport_pb2.CarryResponse:
+        """Send a tensor; returns the answer of the receiver, which has taken it. Cancelled, it is told to forget it.
 
         Args:
             request: to which it belongs.
-            header: its announcement, to which its number is added here.
+            header: its announcement, or instead of a tensor a part in the request, to which a number is added here.
             data: its bytes, none where they lie in shared memory.
             unsent: called where not even the announcement went out.
             compressed_items: size of a value of a tensor that is to be compressed; 0: it is not.
@@ -163,11 +163,12 @@ class Connection:
             )
         header.tensor = next(self._numbers)
         outgoing = _Outgoing(request, header, data, compressed_items)
-        answer = self._answers[outgoing.number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[tensor_transport_pb2.CarryResponse] = asyncio.get_running_loop().create_future()
+        self._answers[outgoing.number] = answer
         self._outgoing.setdefault(request, deque()).append(outgoing)
         self._write_or_wake()
         try:
-            await answer
+            return await answer
         finally:
             del self._answers[outgoing.number]
             if not outgoing.finished:
@@ -300,7 +301,7 @@ class Connection:
         elif response.error:
             answer.set_exception(ERROR_TYPES.get(response.error, InternalError)(response.message))
         else:
-            answer.set_result(None)
+            answer.set_result(response)
 
     def _break(self, error: PartitaError) -> None:
         self.broken = error

@@ -3,24 +3,32 @@
 import asyncio
 import uuid
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import grpc
 
 from core.buffers import BufferPool
-from core.deployment import RequestKey
+from core.deployment import ComponentRun, RequestKey
 from core.errors import FailedPreconditionError, ServerUnavailableError
 from core.tensors import Array
 from partita.v1 import tensor_transport_pb2
 from services.runtime.handlers import Context
+from services.runtime.metrics import counted
+from services.runtime.observed import observed
 from services.runtime.streams import spec_of
 from services.transport.arrivals import Intake, Sink
 from services.transport.frames import Frame, from_bytes
 from services.transport.incoming import Incoming
 from services.transport.tensor_port import TensorPort
 
+Run = Callable[[RequestKey, bool], Coroutine[Any, Any, Sequence[ComponentRun]]]
+
 SERVICE = tensor_transport_pb2.DESCRIPTOR.services_by_name["TensorTransport"].full_name
+
+PART = f"/{SERVICE}/Carry part"
+"""As which parts in requests are counted among calls."""
 
 
 class TensorReceiver:
@@ -34,14 +42,16 @@ class TensorReceiver:
     Attributes:
         identity: tells senders in this process that they need no stream.
         sinks: who takes tensors.
+        run: does this process's part in a request, where it has one.
     """
 
     def __init__(self, limit_bytes: int, stopping: asyncio.Event, port: TensorPort | None = None) -> None:
         self.identity = uuid.uuid4().hex
         self.sinks: dict[tensor_transport_pb2.Destination.ValueType, Sink] = {}
+        self.run: Run | None = None
         self._stopping = stopping
         self._port = port
-        self._intake = Intake(self.identity, self._sink, BufferPool(), limit_bytes, stopping)
+        self._intake = Intake(self.identity, self._sink, self._part, BufferPool(), limit_bytes, stopping)
         _receivers[self.identity] = self
 
     def attach_to(self, server: grpc.aio.Server) -> None:
@@ -94,6 +104,12 @@ class TensorReceiver:
         """Take every tensor and do nothing with it: what is measured then is the transport alone."""
         for destination in tensor_transport_pb2.Destination.values():
             self.sinks[destination] = Sink(lambda *_: None, lambda *_: None)
+
+    async def _part(self, key: RequestKey, alone: bool, carried: Mapping[str, str]) -> Sequence[ComponentRun]:
+        with counted(PART):
+            if self.run is None:
+                raise FailedPreconditionError("no Inferencer is in this process; check the address")
+            return await observed(self.run(key, alone), key, carried)
 
     def _sink(self, destination: tensor_transport_pb2.Destination.ValueType) -> Sink:
         if destination not in self.sinks:

@@ -2,19 +2,22 @@
 
 import asyncio
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
 from core.buffers import Bytes
-from core.deployment import RequestKey
+from core.deployment import ComponentRun, RequestKey
 from core.errors import DeadlineExceededError, PartitaError, ServerUnavailableError
 from core.tensors import Array
 from partita.v1 import tensor_transport_pb2
+from services.convert import to_component_run
 from services.runtime.metrics import SENT_BYTES
 from services.runtime.shaping import LinkShaper
 from services.runtime.streams import raw_bytes, write_spec
+from services.runtime.tracing import outgoing
 from services.transport.budget import ByteBudget
 from services.transport.connection import Connection, SegmentRefusedError, chunk_bytes
 from services.transport.receiver import TensorReceiver, receiver_in_this_process
@@ -112,6 +115,31 @@ class TensorSender:
         peers, self._peers = self._peers, {}
         await asyncio.gather(*(peer.close() for peer in peers.values()))
 
+    async def run(
+        self, server: str, address: str, key: RequestKey, seconds: float, alone: bool
+    ) -> Sequence[ComponentRun]:
+        """Have a server's Inferencer do its part in a request; returns how its components ran when it has.
+
+        The request's inputs follow on the same way. Cancelled, or after ``seconds``, the server frees what it holds.
+
+        Args:
+            alone: not together with other requests.
+
+        Raises:
+            ServerUnavailableError: the server cannot be reached, or the connection broke.
+            PartitaError: why the request failed there.
+        """
+        header = tensor_transport_pb2.CarryHeader()
+        part = header.part
+        part.deployment, part.version, part.request_id = key.deployment, key.version, key.request_id
+        part.alone, part.seconds = alone, seconds
+        part.trace.update(outgoing())
+        with _naming(server, address):
+            peer = self._peer(server, address)
+            await asyncio.shield(peer.connection.welcome)
+            answer = await peer.connection.send(key, header)
+        return tuple(map(to_component_run, answer.runs))
+
     def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
         """Memory that the receiver there sees too: a tensor that is made in it needs no copy on its way.
 
@@ -178,7 +206,7 @@ class TensorSender:
         compress: bool,
     ) -> None:
         """Send a tensor; whoever has it sent sees to it that this ends, for a request by its deadline."""
-        try:
+        with _naming(server, address):
             peer = self._peer(server, address)
             # Others may be waiting for it too.
             welcome = await asyncio.shield(peer.connection.welcome)
@@ -200,10 +228,6 @@ class TensorSender:
             finally:
                 peer.budget.give_back(array.nbytes)
             peer.sent_bytes.inc(array.nbytes)
-        except ServerUnavailableError as error:
-            if repr(server) in str(error):
-                raise
-            raise ServerUnavailableError(f"server {server!r} ({address}): {error}") from error
 
     def _peer(self, server: str, address: str) -> _Peer:
         key = (server, address)
@@ -263,6 +287,17 @@ class TensorSender:
         async with self._orders.setdefault((server, key), asyncio.Lock()):
             for start in range(0, byte_count, step):
                 await sent(min(step, byte_count - start))
+
+
+@contextmanager
+def _naming(server: str, address: str) -> Iterator[None]:
+    """Have errors of a server that cannot be reached say which one it is."""
+    try:
+        yield
+    except ServerUnavailableError as error:
+        if repr(server) in str(error):
+            raise
+        raise ServerUnavailableError(f"server {server!r} ({address}): {error}") from error
 
 
 def _announced(

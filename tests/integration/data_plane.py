@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from core.deployment import DeploymentVersion
+from core.deployment import ComponentRun, DeploymentVersion, RequestKey
 from core.errors import InvalidArgumentError
 from core.profiles import QuantizationSettings
 from core.progress import no_progress
@@ -48,6 +48,7 @@ class DataPlane:
     version: DeploymentVersion
     model: onnx.ModelProto
     whole: bytes
+    sender: TensorSender
     front_end: FrontEnd
     inferencers: dict[str, Inferencer]
     servers: dict[str, AsyncExitStack] = field(default_factory=dict)
@@ -59,6 +60,10 @@ class DataPlane:
         address = self.version.front_end_address
         outputs, _ = await infer(self.channels.to(address), address, deployment, inputs, seconds)
         return outputs
+
+    async def run(self, server: str, key: RequestKey, seconds: float = 30) -> Sequence[ComponentRun]:
+        """Have a server do its part in a request, as the FrontEnd does."""
+        return await self.sender.run(server, self.version.addresses[server], key, seconds, False)
 
     async def responses(
         self, requests: Sequence[front_end_pb2.InferRequest], seconds: float = 30
@@ -101,7 +106,7 @@ async def data_plane(
         for blob in blobs.values():
             await pool.put_blob(blob)
         sender = await stack.enter_async_context(TensorSender(LinkShaper(()), nearest))
-        front_end = FrontEnd(Inferencers(channels, sender), request_limit, 30.0, queue_limit, retry_seconds)
+        front_end = FrontEnd(Inferencers(sender), request_limit, 30.0, queue_limit, retry_seconds)
         inferencers = {name: Inferencer(name, settings.runtime, pool, sender) for name in dict.fromkeys(servers)}
         addresses: dict[str, str] = {}
         running: dict[str, AsyncExitStack] = {}
@@ -110,9 +115,10 @@ async def data_plane(
             @asynccontextmanager
             async def node(binding: Binding, inferencer: Inferencer = inferencer) -> AsyncIterator[None]:
                 servicer = InferencerServicer(inferencer)
-                sinks = binding.receiver(LIMIT_BYTES).sinks
-                sinks[DESTINATION_INFERENCER] = Sink(inferencer.expected, inferencer.receive)
-                sinks[DESTINATION_FRONT_END] = Sink(front_end.expected, front_end.deliver)
+                receiver = binding.receiver(LIMIT_BYTES)
+                receiver.sinks[DESTINATION_INFERENCER] = Sink(inferencer.expected, inferencer.receive)
+                receiver.sinks[DESTINATION_FRONT_END] = Sink(front_end.expected, front_end.deliver)
+                receiver.run = inferencer.run
                 inferencer_pb2_grpc.add_InferencerServicer_to_server(servicer, binding.server)
                 front_end_pb2_grpc.add_FrontEndServicer_to_server(
                     FrontEndServicer(front_end, LIMIT_BYTES), binding.server
@@ -129,7 +135,8 @@ async def data_plane(
         for name in inferencers:
             await InferencerClient(channels.to(addresses[name]), name).prepare(version, no_progress)
         front_end.activate(version)
-        yield DataPlane(channels, version, admitted, blobs[division.whole_blob], front_end, inferencers, running)
+        whole = blobs[division.whole_blob]
+        yield DataPlane(channels, version, admitted, whole, sender, front_end, inferencers, running)
 
 
 def largest_difference(left: Mapping[str, Array], right: Mapping[str, Array]) -> float:

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import re
 import threading
-from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from core.errors import (
     TooLargeError,
 )
 from partita.v1 import front_end_pb2, tensor_transport_pb2, tensor_transport_pb2_grpc, types_pb2
-from services.clients.inferencer import InferencerClient
 from services.runtime.shaping import LinkShaper
 from services.runtime.streams import from_spec, spec_of, tensor_parts
 from services.transport.sender import TensorSender, Way
@@ -136,13 +134,10 @@ async def test_transfers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         assert re.match("TooLargeError.*announced", await transfer(good, 0, data + b"1"))
         assert re.match("NotFoundError.*version 9", await transfer(good, 0, data, version=9))
         # Each was refused for itself: the stream goes on.
-        async with aclosing(
-            InferencerClient(plane.channels.to(address), "edge").run(RequestKey("app", 1, "r"), 30)
-        ) as runs:
-            waiting = asyncio.create_task(anext(runs))
-            assert await transfer(good, 0, data) == ": "
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+        waiting = asyncio.create_task(plane.run("edge", RequestKey("app", 1, "r")))
+        assert await transfer(good, 0, data) == ": "
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
         carry.cancel()
         await nothing_held(plane)
 
@@ -180,8 +175,7 @@ async def test_cancelling_infer_frees_every_server(tmp_path: Path) -> None:
 
 async def test_cancelling_run_frees_the_server(tmp_path: Path) -> None:
     async with data_plane(chain_model(), ("device", "edge"), tmp_path) as plane:
-        client = InferencerClient(plane.channels.to(plane.version.addresses["edge"]), "edge")
-        waiting = asyncio.create_task(anext(client.run(RequestKey("app", 1, "r"))))
+        waiting = asyncio.create_task(plane.run("edge", RequestKey("app", 1, "r")))
         while not len(plane.inferencers["edge"].requests):
             await asyncio.sleep(0.01)
         waiting.cancel()
@@ -189,7 +183,7 @@ async def test_cancelling_run_frees_the_server(tmp_path: Path) -> None:
             await waiting
         await nothing_held(plane)
         with pytest.raises(RequestCancelledError, match="begun before"):
-            await anext(client.run(RequestKey("app", 1, "r")))
+            await plane.run("edge", RequestKey("app", 1, "r"))
 
 
 async def test_cancelling_a_transfer_leaves_no_trace(tmp_path: Path) -> None:

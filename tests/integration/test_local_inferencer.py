@@ -14,6 +14,7 @@ from bench.seeing.run import SERVERS, cluster_in_this_process
 from core.errors import DeadlineExceededError
 from partita.inference import infer
 from services.runtime.channels import Channels
+from services.transport.receiver import PART
 from tests.unit.models import chain_model
 from tests.unit.plans import run
 
@@ -23,7 +24,7 @@ def sample(name: str, **labels: str) -> float:
 
 
 def calls() -> float:
-    return sample("partita_call_seconds_count", method="/partita.v1.Inferencer/Run")
+    return sample("partita_call_seconds_count", method=PART)
 
 
 def components(server: str, component: int) -> float:

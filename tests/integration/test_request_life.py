@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from core.deployment import RequestKey
 from core.errors import BusyError, DeadlineExceededError, ServerUnavailableError
 from core.progress import no_progress
 from core.tensors import Array
 from inferencer.inferencer import Inferencer
 from partita.inference import infer
 from partita.results import InferReport
-from partita.v1 import inferencer_pb2, inferencer_pb2_grpc
 from services.clients.inferencer import InferencerClient
 from tests.integration.data_plane import DataPlane, data_plane, largest_difference
 from tests.unit.models import chain_model, random_inputs
@@ -96,14 +96,23 @@ async def test_the_deadline_frees_every_server(tmp_path: Path) -> None:
 async def test_a_server_frees_what_a_vanished_front_end_began(tmp_path: Path) -> None:
     async with data_plane(chain_model(), ("device", "edge"), tmp_path) as plane:
         edge = plane.inferencers["edge"]
-        stub = inferencer_pb2_grpc.InferencerStub(plane.channels.to(plane.version.addresses["edge"]))
-        # Nobody reads this call or ends it: its deadline must.
-        call = stub.Run(inferencer_pb2.RunRequest(deployment="app", version=1, request_id="r"), timeout=3.0)
+        # Nobody cancels this part or sends what it waits for: its deadline must end it.
+        begun = asyncio.create_task(plane.run("edge", RequestKey("app", 1, "r"), 3.0))
         async with asyncio.timeout(60):
             while not len(edge.requests):
                 await asyncio.sleep(0.01)
         await nothing_held(plane)
-        call.cancel()
+        with pytest.raises(DeadlineExceededError, match="within 3 s"):
+            await begun
+        # And where its connection breaks, nobody needs it any more.
+        lost = asyncio.create_task(plane.run("edge", RequestKey("app", 1, "lost"), 600.0))
+        async with asyncio.timeout(60):
+            while not len(edge.requests):
+                await asyncio.sleep(0.01)
+        await plane.sender.close()
+        with pytest.raises(ServerUnavailableError, match="edge"):
+            await lost
+        await nothing_held(plane)
 
 
 async def test_a_request_goes_on_when_a_restarted_server_has_its_components_again(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Inferencers and a FrontEnd wired to each other in one process: the real domain objects without gRPC."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -70,10 +70,10 @@ class Wires:
         self.front_end.expected(key, await self._pass("front end", name, array, compress))
         self.front_end.deliver(key, name, array)
 
-    def run(
+    async def run(
         self, server: str, address: str, key: RequestKey, seconds: float, alone: bool
-    ) -> AsyncGenerator[ComponentRun]:
-        return self.inferencers[server].run(key, alone)
+    ) -> Sequence[ComponentRun]:
+        return await self.inferencers[server].run(key, alone)
 
 
 def infer(

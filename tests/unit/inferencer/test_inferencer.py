@@ -4,7 +4,6 @@ import asyncio
 import gc
 import threading
 import weakref
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +51,7 @@ async def test_a_released_version_is_gone() -> None:
     edge = wires.inferencers["edge"]
     edge.release("app", 1)
     with pytest.raises(NotFoundError, match="deploy"):
-        await anext(edge.run(KEY))
+        await edge.run(KEY)
 
 
 async def test_a_server_without_components_refuses_to_prepare() -> None:
@@ -126,7 +125,7 @@ async def test_preparing_again_loads_nothing_and_takes_over_addresses() -> None:
         sent.append((server, address))
 
     wires.to_inferencer = to_inferencer  # type: ignore[method-assign]
-    run = asyncio.create_task(anext(device.run(KEY)))
+    run = asyncio.create_task(device.run(KEY))
     for name, array in random_inputs(model).items():
         await received(device, KEY, name, array)
     await run
@@ -142,7 +141,7 @@ async def test_a_cancelled_request_is_freed_even_where_it_waits_for_the_executor
     edge._executor.submit(held.wait, 10)
     array = np.zeros(spec.shape, spec.dtype)
     freed = weakref.ref(array)
-    running = asyncio.create_task(anext(edge.run(KEY)))
+    running = asyncio.create_task(edge.run(KEY))
     await received(edge, KEY, spec.name, array)
     while edge._executor._work_queue.empty():
         await asyncio.sleep(0)
@@ -179,9 +178,7 @@ async def test_a_request_cancelled_at_any_moment_leaves_nothing(before: int, tur
     requests = [replace(KEY, request_id=f"r{number}") for number in range(20)]
 
     async def take_part(key: RequestKey) -> None:
-        async with aclosing(edge.run(key)) as runs:
-            async for _ in runs:
-                pass
+        await edge.run(key)
         await asyncio.Event().wait()
 
     # Tensors wait for requests that do not begin, and are woken whenever another one does.
