@@ -9,9 +9,14 @@ from core.errors import PartitaError, RequestCancelledError
 
 async def run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Run ``work`` side by side; the first error cancels the rest and is raised as itself."""
+    pieces = list(work)
+    if len(pieces) == 1:
+        # A task of its own costs more than sending a tensor's first bytes.
+        await pieces[0]
+        return
     try:
         async with asyncio.TaskGroup() as group:
-            for item in work:
+            for item in pieces:
                 group.create_task(item)
     except BaseExceptionGroup as failed:
         raise root_cause(failed) from failed

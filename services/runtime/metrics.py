@@ -19,8 +19,12 @@ from services.runtime.handlers import Behaviour, Context, Handler, wrapped
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Upper bounds of the histograms' buckets."""
 
-CALLS = Histogram("partita_call_seconds", "gRPC calls by how long they took", ["method"], buckets=SECONDS)
-ERRORS = Counter("partita_errors", "gRPC calls that ended in an error, by its type", ["method", "error"])
+CALLS = Histogram(
+    "partita_call_seconds", "gRPC calls, and parts in requests, by how long they took", ["method"], buckets=SECONDS
+)
+ERRORS = Counter(
+    "partita_errors", "gRPC calls, and parts in requests, that ended in an error, by its type", ["method", "error"]
+)
 REQUESTS = Histogram("partita_request_seconds", "Answered requests, first input to last output", ["deployment"])
 COMPONENTS = Histogram(
     "partita_component_seconds",

@@ -189,6 +189,9 @@ class Arrivals:
 
     async def _do(self, part: tensor_transport_pb2.RequestPart) -> Sequence[ComponentRun]:
         key = RequestKey(part.deployment, part.version, part.request_id)
+        # Nothing compares to what is no number, and the event loop would end by it.
+        if not part.seconds >= 0:
+            raise InvalidArgumentError(f"request {key.request_id} has {part.seconds} s left; send a number of seconds")
         try:
             async with asyncio.timeout(part.seconds):
                 return await self._intake.part(key, part.alone, part.trace)
