@@ -100,23 +100,21 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
             progress(done / count, f"{name}: {in_flight} requests in flight")
             return await load(running, halves.inputs, in_flight, seconds, processes)
 
-        one, helped, two, slow, independent = [], [], [], [], []
+        one, other, two, slow, independent = [], [], [], [], []
         for _ in range(turns):
             with pinned(first_core):
                 processes[os.getpid()] = first_core
                 one.append(await taken(whole))
             processes[os.getpid()] = second_core
-            helped.append(await taken(whole))
             two.append(await taken(split))
+            other.append(await taken(other_whole))
             slow.append(await taken(behind_link))
             pair = await asyncio.gather(taken(whole), load(other_whole, halves.inputs, IN_FLIGHT, seconds, processes))
             independent.append(sum(item.answers_per_second for item in pair))
         curves = [[await taken(split, in_flight) for in_flight in CURVE] for _ in range(CURVE_TURNS)]
     curve = [max(loads, key=lambda load: load.answers_per_second) for loads in zip(*curves, strict=True)]
     crossing = halves.forth_bytes + halves.back_bytes
-    return ModelResult(
-        name, crossing, sum(alone) / max(alone), one, helped, two, independent, curve, slow, link_seconds
-    )
+    return ModelResult(name, crossing, sum(alone) / max(alone), one, other, two, independent, curve, slow, link_seconds)
 
 
 def _cores() -> tuple[int, int]:

@@ -104,9 +104,9 @@ def pipeline(
     """Compare a model that is planned for two servers with the whole on one, a core each, while requests overlap.
 
     Real processes on two cores of this machine, a transformer and GoogLeNet; takes some ten minutes. Requests come
-    from this process: where one core has it all, from there, else from the second one. Also measured: the whole model
-    on one core with the callers on the other, two whole models side by side, which is what the cores can do, and both
-    servers with a link between them that is slower than they are.
+    from this process: where one core has it all, from there, else from the second one. The whole model runs on either
+    core in turns, for on a shared host one or the other is slower at times. Also measured: two whole models side by
+    side, which is what the cores can do, and both servers with a link between them that is slower than they are.
     """
     from bench.pipeline.results import summary
     from bench.pipeline.run import quick_models, run, standard_models
@@ -133,8 +133,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
         ">one core",
         ">two cores",
         ">gain",
-        ">median",
-        ">callers apart",
+        ">best",
         ">by processor",
         ">of at most",
         ">two wholes",
@@ -147,8 +146,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
         rates = (one["whole_answers_per_second"], one["answers_per_second"])
         names = (
             "two_core_speedup",
-            "median_speedup",
-            "helped_speedup",
+            "best_speedup",
             "processor_speedup",
             "cut_bound",
             "independent_speedup",
@@ -169,8 +167,7 @@ def _show_pipeline(figures: dict[str, Any]) -> None:
     )
     out.print("measured in the same run, and (alone) while the other core idles; core busy: share of the time in which")
     out.print("the busier core works, on anything; slow link: share of its throughput;")
-    out.print("gain: each in the turn in which others took least from it; median: of the turns;")
-    out.print("callers apart: by one core whose callers have the other one;")
+    out.print("gain: by the mean of the two cores, median of the turns; best: of the turns in which others took least;")
     out.print("by processor: processor time of an answer on the busier core, whole by divided, which other programs")
     out.print("disturb least; of at most: what both servers take together by what the slower one takes")
     say_stolen(figures)
