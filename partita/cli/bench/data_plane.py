@@ -92,8 +92,8 @@ def cutting(
 
 @bench_app.command("pipeline")
 def pipeline(
-    turns: Annotated[int, typer.Option(min=1, help="How often whole model and halves take turns.")] = 6,
-    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Steady state of a measurement.")] = 4.0,
+    turns: Annotated[int, typer.Option(min=1, help="How often whole model and halves take turns.")] = 10,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Steady state of a measurement.")] = 3.0,
     quick: Annotated[bool, typer.Option("--quick", help="One small model, for a try.")] = False,
     picture: Annotated[
         Path | None,
