@@ -2,10 +2,9 @@
 
 import asyncio
 import enum
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 from weakref import WeakValueDictionary
 
 from core.buffers import Bytes
@@ -134,10 +133,12 @@ class TensorSender:
         part.deployment, part.version, part.request_id = key.deployment, key.version, key.request_id
         part.alone, part.seconds = alone, seconds
         part.trace.update(outgoing())
-        with _naming(server, address):
+        try:
             peer = self._peer(server, address)
             await asyncio.shield(peer.connection.welcome)
             answer = await peer.connection.send(key, header)
+        except ServerUnavailableError as error:
+            _raise_named(error, server, address)
         return tuple(map(to_component_run, answer.runs))
 
     def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
@@ -206,7 +207,7 @@ class TensorSender:
         compress: bool,
     ) -> None:
         """Send a tensor; whoever has it sent sees to it that this ends, for a request by its deadline."""
-        with _naming(server, address):
+        try:
             peer = self._peer(server, address)
             # Others may be waiting for it too.
             welcome = await asyncio.shield(peer.connection.welcome)
@@ -228,6 +229,8 @@ class TensorSender:
             finally:
                 peer.budget.give_back(array.nbytes)
             peer.sent_bytes.inc(array.nbytes)
+        except ServerUnavailableError as error:
+            _raise_named(error, server, address)
 
     def _peer(self, server: str, address: str) -> _Peer:
         key = (server, address)
@@ -289,15 +292,11 @@ class TensorSender:
                 await sent(min(step, byte_count - start))
 
 
-@contextmanager
-def _naming(server: str, address: str) -> Iterator[None]:
-    """Have errors of a server that cannot be reached say which one it is."""
-    try:
-        yield
-    except ServerUnavailableError as error:
-        if repr(server) in str(error):
-            raise
-        raise ServerUnavailableError(f"server {server!r} ({address}): {error}") from error
+def _raise_named(error: ServerUnavailableError, server: str, address: str) -> NoReturn:
+    """Have an error of a server that cannot be reached say which one it is."""
+    if repr(server) in str(error):
+        raise error
+    raise ServerUnavailableError(f"server {server!r} ({address}): {error}") from error
 
 
 def _announced(
