@@ -20,7 +20,7 @@ class ModelResult:
         second: the same on the second core.
         halves: loads of the same in two halves on two servers, a core each, the callers on one of them.
         independent: answers per second of two whole models, one on each core, at the same time.
-        curve: loads of the two halves, from one request in flight to many, each the best of its turns.
+        curve: loads of the two halves, from one request in flight to many, each the median of its turns.
         link: loads of the two halves where the link between them is slower than both.
         link_seconds: what that link needs for the tensors of a request.
     """

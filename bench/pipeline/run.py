@@ -22,8 +22,8 @@ IN_FLIGHT = 8
 
 CURVE = (1, 2, 3, 4, 6, 8, 12, 16)
 
-CURVE_TURNS = 2
-"""How often the curve is measured; the better one of each number counts."""
+CURVE_TURNS = 3
+"""How often the curve is measured; the median of each number counts."""
 
 LINK_SLOWNESS = 2.0
 """The slow link takes so many times as long for a request as the slower half."""
@@ -112,7 +112,8 @@ async def _measure(name: str, halves: Halves, turns: int, seconds: float, progre
             pair = await asyncio.gather(taken(whole), load(other_whole, halves.inputs, IN_FLIGHT, seconds, processes))
             independent.append(sum(item.answers_per_second for item in pair))
         curves = [[await taken(split, in_flight) for in_flight in CURVE] for _ in range(CURVE_TURNS)]
-    curve = [max(loads, key=lambda load: load.answers_per_second) for loads in zip(*curves, strict=True)]
+    turns_of_each = (sorted(loads, key=lambda load: load.answers_per_second) for loads in zip(*curves, strict=True))
+    curve = [loads[CURVE_TURNS // 2] for loads in turns_of_each]
     crossing = halves.forth_bytes + halves.back_bytes
     return ModelResult(name, crossing, sum(alone) / max(alone), one, other, two, independent, curve, slow, link_seconds)
 
