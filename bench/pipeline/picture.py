@@ -33,7 +33,7 @@ def draw(results: Sequence[ModelResult], path: Path) -> None:
         right = in_flight[-1]
         axes.annotate("bound of the busiest server", (right, bound), (0, 4), **_LABEL, color=BOUND)
         axes.annotate("whole model on one core", (right, whole), (0, 4), **_LABEL, color=ONE)
-        axes.annotate(f"divided among two cores: {one.speedup:.2f} ×", (right, bound / 2), (0, 0), **_LABEL, color=TWO)
+        axes.annotate(f"divided among two cores: {one.speedup:.2f} ×", (right, bound / 4), (0, 0), **_LABEL, color=TWO)
         axes.set_xlabel("requests in flight")
         axes.set_ylabel("answers per second")
         axes.set_ylim(bottom=0)

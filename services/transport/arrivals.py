@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -189,8 +190,8 @@ class Arrivals:
 
     async def _do(self, part: tensor_transport_pb2.RequestPart) -> Sequence[ComponentRun]:
         key = RequestKey(part.deployment, part.version, part.request_id)
-        # Nothing compares to what is no number, and the event loop would end by it.
-        if not part.seconds >= 0:
+        # The event loop would end by it.
+        if math.isnan(part.seconds):
             raise InvalidArgumentError(f"request {key.request_id} has {part.seconds} s left; send a number of seconds")
         try:
             async with asyncio.timeout(part.seconds):

@@ -143,7 +143,7 @@ class Connection:
 
         Args:
             request: to which it belongs.
-            header: its announcement, or instead of a tensor a part in the request, to which a number is added here.
+            header: its announcement, to which a number is added here.
             data: its bytes, none where they lie in shared memory.
             unsent: called where not even the announcement went out.
             compressed_items: size of a value of a tensor that is to be compressed; 0: it is not.
@@ -154,17 +154,13 @@ class Connection:
             ServerUnavailableError: the connection broke.
             TooLargeError: the announcement is longer than any receiver takes.
         """
-        if self.broken is not None:
-            raise self.broken
-        if header.ByteSize() > ANNOUNCEMENT_LIMIT_BYTES:
-            raise TooLargeError(
-                f"what announces a tensor has {header.ByteSize()} bytes, at most {ANNOUNCEMENT_LIMIT_BYTES} are "
-                "sent; give it a shorter name"
-            )
-        header.tensor = next(self._numbers)
+        try:
+            answer = self._number(header)
+        except PartitaError:
+            if unsent is not None:
+                unsent()
+            raise
         outgoing = _Outgoing(request, header, data, compressed_items)
-        answer: asyncio.Future[tensor_transport_pb2.CarryResponse] = asyncio.get_running_loop().create_future()
-        self._answers[outgoing.number] = answer
         self._outgoing.setdefault(request, deque()).append(outgoing)
         self._write_or_wake()
         try:
@@ -176,9 +172,42 @@ class Connection:
             if not outgoing.begun and unsent is not None:
                 unsent()
             if outgoing.begun and answer.cancelled():
-                header = tensor_transport_pb2.CarryHeader(tensor=outgoing.number, cancelled=True)
-                self._control.append(Frame(header, NO_DATA))
-                self._write_or_wake()
+                self._send_ahead(tensor_transport_pb2.CarryHeader(tensor=outgoing.number, cancelled=True))
+
+    async def ask(self, header: tensor_transport_pb2.CarryHeader) -> tensor_transport_pb2.CarryResponse:
+        """Send what is no tensor, ahead of all chunks; returns the answer. Cancelled, the receiver is told so.
+
+        Args:
+            header: to which a number is added here.
+
+        Raises:
+            PartitaError: as ``send`` does.
+        """
+        answer = self._number(header)
+        self._send_ahead(header)
+        try:
+            return await answer
+        finally:
+            del self._answers[header.tensor]
+            if answer.cancelled():
+                self._send_ahead(tensor_transport_pb2.CarryHeader(tensor=header.tensor, cancelled=True))
+
+    def _number(self, header: tensor_transport_pb2.CarryHeader) -> "asyncio.Future[tensor_transport_pb2.CarryResponse]":
+        """Give it a number; returns what its answer will be."""
+        if self.broken is not None:
+            raise self.broken
+        if header.ByteSize() > ANNOUNCEMENT_LIMIT_BYTES:
+            raise TooLargeError(
+                f"what announces a tensor has {header.ByteSize()} bytes, at most {ANNOUNCEMENT_LIMIT_BYTES} are "
+                "sent; give it a shorter name"
+            )
+        header.tensor = next(self._numbers)
+        answer = self._answers[header.tensor] = asyncio.get_running_loop().create_future()
+        return answer
+
+    def _send_ahead(self, header: tensor_transport_pb2.CarryHeader) -> None:
+        self._control.append(Frame(header, NO_DATA))
+        self._write_or_wake()
 
     async def close(self) -> None:
         """End the connection; what is under way fails."""

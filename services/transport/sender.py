@@ -4,7 +4,7 @@ import asyncio
 import enum
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Self
 from weakref import WeakValueDictionary
 
 from core.buffers import Bytes
@@ -131,14 +131,17 @@ class TensorSender:
         header = tensor_transport_pb2.CarryHeader()
         part = header.part
         part.deployment, part.version, part.request_id = key.deployment, key.version, key.request_id
-        part.alone, part.seconds = alone, seconds
+        part.alone, part.seconds = alone, max(0.0, seconds)
         part.trace.update(outgoing())
+        peer = self._peer(server, address)
         try:
-            peer = self._peer(server, address)
             await asyncio.shield(peer.connection.welcome)
-            answer = await peer.connection.send(key, header)
+            answer = await peer.connection.ask(header)
         except ServerUnavailableError as error:
-            _raise_named(error, server, address)
+            # The server itself tells of others that it cannot reach.
+            if peer.connection.broken is None or repr(server) in str(error):
+                raise
+            raise _named(error, server, address) from error
         return tuple(map(to_component_run, answer.runs))
 
     def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:
@@ -230,7 +233,9 @@ class TensorSender:
                 peer.budget.give_back(array.nbytes)
             peer.sent_bytes.inc(array.nbytes)
         except ServerUnavailableError as error:
-            _raise_named(error, server, address)
+            if repr(server) in str(error):
+                raise
+            raise _named(error, server, address) from error
 
     def _peer(self, server: str, address: str) -> _Peer:
         key = (server, address)
@@ -292,11 +297,9 @@ class TensorSender:
                 await sent(min(step, byte_count - start))
 
 
-def _raise_named(error: ServerUnavailableError, server: str, address: str) -> NoReturn:
-    """Have an error of a server that cannot be reached say which one it is."""
-    if repr(server) in str(error):
-        raise error
-    raise ServerUnavailableError(f"server {server!r} ({address}): {error}") from error
+def _named(error: ServerUnavailableError, server: str, address: str) -> ServerUnavailableError:
+    """The error of a server that cannot be reached, which says what server it is."""
+    return ServerUnavailableError(f"server {server!r} ({address}): {error}")
 
 
 def _announced(

@@ -102,14 +102,17 @@ class Segment:
     Attributes:
         file: where it lies.
         message: what the receiver needs to find it.
+        given_up: those whose names are still to be told.
     """
 
     file: SharedFile
     message: tensor_transport_pb2.SharedSegment
+    given_up: list[str]
 
     def release(self) -> None:
         """Take the memory back where the receiver was never told of it."""
         self.file.memory[0] = _FREE
+        self.given_up.extend(self.message.released)
 
 
 class SegmentPool:
@@ -149,10 +152,10 @@ class SegmentPool:
             message = tensor_transport_pb2.SharedSegment(
                 name=file.name, byte_count=len(file.memory), released=self._given_up
             )
-            self._given_up = []
+            self._given_up.clear()
         if made_in is None:
             memoryview(file.memory)[DATA_OFFSET : DATA_OFFSET + data.nbytes] = data
-        return Segment(file, message)
+        return Segment(file, message, self._given_up)
 
     def close(self) -> None:
         """Let go of all segments; the receiver keeps those whose tensors it still uses."""

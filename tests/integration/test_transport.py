@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from core.deployment import RequestKey
-from core.errors import InternalError, InvalidTensorError, TooLargeError
+from core.deployment import ComponentRun, RequestKey
+from core.errors import DeadlineExceededError, InternalError, InvalidTensorError, ServerUnavailableError, TooLargeError
 from services.runtime.settings import EmulatedLink
 from services.transport import connection, shared_memory
 from services.transport.sender import Way
@@ -147,6 +147,49 @@ async def test_a_slow_consumer_slows_its_producers(far: Far, way: Way, monkeypat
             far.gates[name].set()
         await asyncio.gather(*tasks)
     assert far.order == names
+
+
+@WIRES
+async def test_a_part_does_not_wait_for_tensors(far: Far, way: Way) -> None:
+    async def run(key: RequestKey, alone: bool) -> list[ComponentRun]:
+        far.order.append(f"part of {key.request_id}")
+        return []
+
+    assert far.receiver is not None
+    far.receiver.run = run
+    async with outlet(way) as sender:
+        await send(sender, far, "first", np.zeros(1000, np.uint8))
+        tensors = [send(sender, far, f"large {number}", np.zeros(2**24, np.uint8)) for number in range(2)]
+        await asyncio.sleep(0)
+        assert await sender.run("far", far.address, RequestKey("app", 1, "other"), 30.0, False) == ()
+        await asyncio.gather(*tensors)
+    assert far.order[1] == "part of other"
+
+
+async def test_what_a_server_says_of_another_is_not_said_of_itself(far: Far) -> None:
+    async def run(key: RequestKey, alone: bool) -> list[ComponentRun]:
+        raise ServerUnavailableError("server 'other' cannot be reached")
+
+    assert far.receiver is not None
+    far.receiver.run = run
+    async with outlet() as sender:
+        with pytest.raises(ServerUnavailableError, match=r"^server 'other' cannot be reached$"):
+            await sender.run("far", far.address, RequestKey("app", 1, "r"), 30.0, False)
+        await far.stop()
+        with pytest.raises(ServerUnavailableError, match="'far'"):
+            await sender.run("far", far.address, RequestKey("app", 1, "r"), 30.0, False)
+
+
+async def test_a_request_without_time_left_is_late_and_not_wrong(far: Far) -> None:
+    async def run(key: RequestKey, alone: bool) -> list[ComponentRun]:
+        await asyncio.Event().wait()
+        return []
+
+    assert far.receiver is not None
+    far.receiver.run = run
+    async with outlet() as sender:
+        with pytest.raises(DeadlineExceededError):
+            await sender.run("far", far.address, RequestKey("app", 1, "r"), -3.0, False)
 
 
 async def test_shared_memory_needs_no_socket(far: Far) -> None:

@@ -193,6 +193,11 @@ def test_segments_that_fit_nothing_make_room(pool: SegmentPool, monkeypatch: pyt
     large = pool.put(memoryview(bytes(1_000_000)))
     assert large is not None
     assert list(large.message.released) == [small.file.name]
+    # The receiver was not told after all: the next one tells it.
+    large.release()
+    large = pool.put(memoryview(bytes(1_000_000)))
+    assert large is not None
+    assert list(large.message.released) == [small.file.name]
     mapped.view(large.message)
     assert list(mapped._mapped) == [large.file.name]
     pool.close()
