@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class TensorTransportStub(object):
-    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
+    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that
+    sends here keeps one stream open, on which the chunks of all its tensors follow each other in turns, or, where it
+    opened one, on the socket that belongs to it.
     """
 
     def __init__(self, channel):
@@ -44,8 +45,9 @@ class TensorTransportStub(object):
 
 
 class TensorTransportServicer(object):
-    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
+    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that
+    sends here keeps one stream open, on which the chunks of all its tensors follow each other in turns, or, where it
+    opened one, on the socket that belongs to it.
     """
 
     def Carry(self, request_iterator, context):
@@ -78,8 +80,9 @@ def add_TensorTransportServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TensorTransport(object):
-    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
+    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that
+    sends here keeps one stream open, on which the chunks of all its tensors follow each other in turns, or, where it
+    opened one, on the socket that belongs to it.
     """
 
     @staticmethod

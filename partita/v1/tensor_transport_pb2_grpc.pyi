@@ -13,8 +13,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TensorTransportStub:
-    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
+    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that
+    sends here keeps one stream open, on which the chunks of all its tensors follow each other in turns, or, where it
+    opened one, on the socket that belongs to it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -29,8 +30,9 @@ class TensorTransportStub:
     """
 
 class TensorTransportServicer(metaclass=_abc_1.ABCMeta):
-    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that sends here keeps one stream open, on which the
-    chunks of all its tensors follow each other in turns, or, where it opened one, on the socket that belongs to it.
+    """Takes in tensors for all services of its process, and has its Inferencer do its part in requests. Every process that
+    sends here keeps one stream open, on which the chunks of all its tensors follow each other in turns, or, where it
+    opened one, on the socket that belongs to it.
     """
 
     @_abc_1.abstractmethod

@@ -138,8 +138,8 @@ class Connection:
         data: memoryview = NO_DATA,
         unsent: Callable[[], None] | None = None,
         compressed_items: int = 0,
-    ) -> tensor_transport_pb2.CarryResponse:
-        """Send a tensor; returns the answer of the receiver, which has taken it. Cancelled, it is told to forget it.
+    ) -> None:
+        """Send a tensor; returns when the receiver has taken it. Cancelled, the receiver is told to forget it.
 
         Args:
             request: to which it belongs.
@@ -164,7 +164,7 @@ class Connection:
         self._outgoing.setdefault(request, deque()).append(outgoing)
         self._write_or_wake()
         try:
-            return await answer
+            await answer
         finally:
             del self._answers[outgoing.number]
             if not outgoing.finished:

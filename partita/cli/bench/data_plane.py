@@ -103,7 +103,7 @@ def pipeline(
 ) -> None:
     """Compare a model that is planned for two servers with the whole on one, a core each, while requests overlap.
 
-    Real processes on two cores of this machine, a transformer and GoogLeNet; takes some ten minutes. Requests come
+    Real processes on two cores of this machine, a transformer and GoogLeNet; takes some 14 minutes. Requests come
     from this process: where one core has it all, from there, else from the second one. The whole model runs on either
     core in turns, for on a shared host one or the other is slower at times. Also measured: two whole models side by
     side, which is what the cores can do, and both servers with a link between them that is slower than they are.
