@@ -32,7 +32,7 @@ COMPONENTS = Histogram(
     ["deployment", "server", "component", "part"],
     buckets=SECONDS,
 )
-SENT_BYTES = Counter("partita_sent_bytes", "Bytes of tensors that other processes took from this one", ["target"])
+SENT_BYTES = Counter("partita_sent_bytes", "Bytes of tensors that this process has begun to send to others", ["target"])
 REQUESTS_WAITING = Gauge("partita_requests_waiting", "Requests that wait for their turn now", ["service", "server"])
 REQUESTS_UNDER_WAY = Gauge("partita_requests_under_way", "Requests that hold something now", ["service", "server"])
 HELD_BYTES = Gauge("partita_held_bytes", "Bytes of tensors held for requests now", ["service", "server"])

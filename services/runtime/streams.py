@@ -57,17 +57,11 @@ def from_spec(spec: TensorSpec) -> types_pb2.TensorSpec:
 
 def spec_of(name: str, array: Array) -> TensorSpec:
     """Name, dtype and shape of an array."""
-    return TensorSpec(name, _dtype_name(array), array.shape)
+    return TensorSpec(name, dtype_name(array), array.shape)
 
 
-def write_spec(header: types_pb2.TensorSpec, name: str, array: Array) -> None:
-    """Write an array's name, dtype and shape into an empty header, sooner than by ``from_spec``."""
-    header.name = name
-    header.dtype = _dtype_name(array)
-    header.shape.extend(array.shape)
-
-
-def _dtype_name(array: Array) -> str:
+def dtype_name(array: Array) -> str:
+    """Name of an array's dtype."""
     return _NAMES.get(array.dtype) or array.dtype.name
 
 

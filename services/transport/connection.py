@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 
-from core.deployment import RequestKey
 from core.errors import ERROR_TYPES, InternalError, PartitaError, ServerUnavailableError, TooLargeError
 from inferencer.compression import BLOCK_BYTES, compress
 from partita.v1 import tensor_transport_pb2
@@ -16,6 +15,7 @@ from services.runtime.channels import TRANSPORT_OPTIONS
 from services.runtime.errors import typed_errors
 from services.runtime.shaping import LinkShaper
 from services.transport.frames import Frame, to_bytes
+from services.transport.headers import compressed_from, numbered
 from services.transport.message_socket import HEADER_LIMIT_BYTES, NO_DATA
 from services.transport.wires import Call, CallWire, NoSocketError, SocketWire, Wire, open_socket
 
@@ -45,12 +45,10 @@ def chunk_bytes(byte_count: int) -> int:
 class _Outgoing:
     """A tensor on its way: what is left of it."""
 
-    def __init__(
-        self, request: RequestKey, header: tensor_transport_pb2.CarryHeader, data: memoryview, compressed_items: int
-    ) -> None:
-        self.number = header.tensor
+    def __init__(self, number: int, request: str, announcement: bytes, data: memoryview, compressed_items: int) -> None:
+        self.number = number
         self.request = request
-        self._announcing: tensor_transport_pb2.CarryHeader | None = header
+        self._announcement = announcement
         self._data = data
         self.compressed_items = compressed_items
         self._chunk_bytes = min(BLOCK_BYTES, chunk_bytes(data.nbytes)) if compressed_items else chunk_bytes(data.nbytes)
@@ -59,7 +57,7 @@ class _Outgoing:
     @property
     def begun(self) -> bool:
         """Whether its announcement is on the way."""
-        return self._announcing is None
+        return not self._announcement
 
     @property
     def finished(self) -> bool:
@@ -68,8 +66,8 @@ class _Outgoing:
 
     def next_frame(self) -> Frame:
         """What comes next: the announcement with the first chunk, then chunk after chunk."""
-        header = self._announcing or tensor_transport_pb2.CarryHeader(tensor=self.number, offset=self._offset)
-        self._announcing = None
+        header = self._announcement or numbered(self.number, self._offset)
+        self._announcement = b""
         data = self._data[self._offset : self._offset + self._chunk_bytes]
         self._offset += data.nbytes
         return Frame(header, data)
@@ -81,8 +79,7 @@ class _Outgoing:
         smaller = await asyncio.to_thread(compress, frame.data, self.compressed_items)
         if smaller is None:
             return frame
-        frame.header.decompressed_bytes = frame.data.nbytes
-        return Frame(frame.header, memoryview(smaller))
+        return Frame(frame.header + compressed_from(frame.data.nbytes), memoryview(smaller))
 
 
 class Connection:
@@ -121,7 +118,7 @@ class Connection:
         self._let_go = let_go
         self._numbers = itertools.count(1)
         self._control: deque[Frame] = deque()
-        self._outgoing: dict[RequestKey, deque[_Outgoing]] = {}
+        self._outgoing: dict[str, deque[_Outgoing]] = {}
         self._waiting = asyncio.Event()
         self._resting = False
         self._unsent: Awaitable[None] | None = None
@@ -131,19 +128,19 @@ class Connection:
         self.broken: PartitaError | None = None
         self._task = asyncio.create_task(self._run())
 
-    async def send(
+    def send(
         self,
-        request: RequestKey,
-        header: tensor_transport_pb2.CarryHeader,
+        request: str,
+        announcement: bytes,
         data: memoryview = NO_DATA,
         unsent: Callable[[], None] | None = None,
         compressed_items: int = 0,
-    ) -> None:
-        """Send a tensor; returns when the receiver has taken it. Cancelled, the receiver is told to forget it.
+    ) -> Awaitable[None]:
+        """Begin to send a tensor; to be awaited until the receiver has taken it. Cancelled, it is told to forget it.
 
         Args:
-            request: to which it belongs.
-            header: its announcement, to which a number is added here.
+            request: identifies the one to which it belongs.
+            announcement: of it, as in ``headers``; a number is added here.
             data: its bytes, none where they lie in shared memory.
             unsent: called where not even the announcement went out.
             compressed_items: size of a value of a tensor that is to be compressed; 0: it is not.
@@ -155,14 +152,22 @@ class Connection:
             TooLargeError: the announcement is longer than any receiver takes.
         """
         try:
-            answer = self._number(header)
+            number, answer = self._number(len(announcement))
         except PartitaError:
             if unsent is not None:
                 unsent()
             raise
-        outgoing = _Outgoing(request, header, data, compressed_items)
+        outgoing = _Outgoing(number, request, announcement + numbered(number), data, compressed_items)
         self._outgoing.setdefault(request, deque()).append(outgoing)
         self._write_or_wake()
+        return self._until_taken(outgoing, answer, unsent)
+
+    async def _until_taken(
+        self,
+        outgoing: _Outgoing,
+        answer: "asyncio.Future[tensor_transport_pb2.CarryResponse]",
+        unsent: Callable[[], None] | None,
+    ) -> None:
         try:
             await answer
         finally:
@@ -172,40 +177,40 @@ class Connection:
             if not outgoing.begun and unsent is not None:
                 unsent()
             if outgoing.begun and answer.cancelled():
-                self._send_ahead(tensor_transport_pb2.CarryHeader(tensor=outgoing.number, cancelled=True))
+                self._send_ahead(numbered(outgoing.number, cancelled=True))
 
-    async def ask(self, header: tensor_transport_pb2.CarryHeader) -> tensor_transport_pb2.CarryResponse:
+    async def ask(self, header: bytes) -> tensor_transport_pb2.CarryResponse:
         """Send what is no tensor, ahead of all chunks; returns the answer. Cancelled, the receiver is told so.
 
         Args:
-            header: to which a number is added here.
+            header: a ``CarryHeader`` as protobuf writes it; a number is added here.
 
         Raises:
             PartitaError: as ``send`` does.
         """
-        answer = self._number(header)
-        self._send_ahead(header)
+        number, answer = self._number(len(header))
+        self._send_ahead(header + numbered(number))
         try:
             return await answer
         finally:
-            del self._answers[header.tensor]
+            del self._answers[number]
             if answer.cancelled():
-                self._send_ahead(tensor_transport_pb2.CarryHeader(tensor=header.tensor, cancelled=True))
+                self._send_ahead(numbered(number, cancelled=True))
 
-    def _number(self, header: tensor_transport_pb2.CarryHeader) -> "asyncio.Future[tensor_transport_pb2.CarryResponse]":
-        """Give it a number; returns what its answer will be."""
+    def _number(self, byte_count: int) -> "tuple[int, asyncio.Future[tensor_transport_pb2.CarryResponse]]":
+        """A number for what has a header of so many bytes, and what its answer will be."""
         if self.broken is not None:
             raise self.broken
-        if header.ByteSize() > ANNOUNCEMENT_LIMIT_BYTES:
+        if byte_count > ANNOUNCEMENT_LIMIT_BYTES:
             raise TooLargeError(
-                f"what announces a tensor has {header.ByteSize()} bytes, at most {ANNOUNCEMENT_LIMIT_BYTES} are "
-                "sent; give it a shorter name"
+                f"what announces a tensor has {byte_count} bytes, at most {ANNOUNCEMENT_LIMIT_BYTES} are sent; give it "
+                "a shorter name"
             )
-        header.tensor = next(self._numbers)
-        answer = self._answers[header.tensor] = asyncio.get_running_loop().create_future()
-        return answer
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        return number, answer
 
-    def _send_ahead(self, header: tensor_transport_pb2.CarryHeader) -> None:
+    def _send_ahead(self, header: bytes) -> None:
         self._control.append(Frame(header, NO_DATA))
         self._write_or_wake()
 
@@ -235,7 +240,7 @@ class Connection:
             self._break(error)
 
     async def _carry(self, call: Call) -> None:
-        await call.write(Frame(tensor_transport_pb2.CarryHeader(greeting=self._greeting), NO_DATA))
+        await call.write(Frame(tensor_transport_pb2.CarryHeader(greeting=self._greeting).SerializeToString(), NO_DATA))
         answer = await call.read()
         if not isinstance(answer, tensor_transport_pb2.CarryResponse):
             return

@@ -73,13 +73,14 @@ class Incoming:
         """Take in what comes over the call until the sender ends it."""
         try:
             async for frame in requests:
-                if frame.header.HasField("greeting"):
-                    self._welcome(frame.header.greeting)
+                header = tensor_transport_pb2.CarryHeader.FromString(frame.header)
+                if header.HasField("greeting"):
+                    self._welcome(header.greeting)
                     continue
-                place = self._arrivals.begin(frame.header, frame.data.nbytes)
+                place = self._arrivals.begin(header, frame.data.nbytes)
                 if place is not None:
                     place.data[:] = frame.data
-                    self._arrivals.finish(frame.header)
+                    self._arrivals.finish(header)
         finally:
             self._answers.put_nowait(None)
 

@@ -15,10 +15,11 @@ from partita.v1 import tensor_transport_pb2
 from services.convert import to_component_run
 from services.runtime.metrics import SENT_BYTES
 from services.runtime.shaping import LinkShaper
-from services.runtime.streams import raw_bytes, write_spec
+from services.runtime.streams import raw_bytes
 from services.runtime.tracing import outgoing
 from services.transport.budget import ByteBudget
 from services.transport.connection import Connection, SegmentRefusedError, chunk_bytes
+from services.transport.headers import announcement, lies_in
 from services.transport.receiver import TensorReceiver, receiver_in_this_process
 from services.transport.shared_memory import LEAST_BYTES, Segment, SegmentPool, make_probe
 
@@ -39,7 +40,12 @@ class Way(enum.IntEnum):
 
 
 class _Peer:
-    """One receiver, as long as the connection to it holds."""
+    """One receiver, as long as the connection to it holds.
+
+    Attributes:
+        open: whether it has welcomed us.
+        receiver: from then on, the receiver itself where it is in this process and that counts.
+    """
 
     def __init__(
         self, server: str, address: str, shaper: LinkShaper, nearest: Way, let_go: Callable[[], object]
@@ -47,6 +53,8 @@ class _Peer:
         probe = make_probe()
         greeting = tensor_transport_pb2.CarryGreeting(shared_memory_probe=probe.name if probe else "")
         self._content = bytes(probe.memory).decode() if probe else ""
+        self.open = False
+        self.receiver: TensorReceiver | None = None
         self.budget = ByteBudget(WINDOW_BYTES)
         self.sent_bytes = SENT_BYTES.labels(server)
         self.segments = SegmentPool()
@@ -58,21 +66,24 @@ class _Peer:
             self.connection.welcome.add_done_callback(lambda _: probe.unname())
         self.connection.welcome.add_done_callback(self._welcomed)
 
-    def receiver(self, welcome: tensor_transport_pb2.CarryWelcome) -> TensorReceiver | None:
-        """The receiver itself, where it is in this process and that counts."""
-        return receiver_in_this_process(welcome.receiver) if self._nearest >= Way.SAME_PROCESS else None
+    async def wait_until_open(self) -> None:
+        """Wait until the receiver has welcomed us; raises ServerUnavailableError where it does not."""
+        # Others may be waiting for it too.
+        await asyncio.shield(self.connection.welcome)
 
     def _by_socket(self, welcome: tensor_transport_pb2.CarryWelcome) -> bool:
-        return self._nearest >= Way.SOCKET and self.receiver(welcome) is None
+        if self._nearest >= Way.SAME_PROCESS:
+            self.receiver = receiver_in_this_process(welcome.receiver)
+        return self._nearest >= Way.SOCKET and self.receiver is None
 
     def _welcomed(self, welcome: "asyncio.Future[tensor_transport_pb2.CarryWelcome]") -> None:
-        welcomed = not welcome.cancelled() and welcome.exception() is None
+        self.open = not welcome.cancelled() and welcome.exception() is None
         # A receiver in this process gets the array itself.
         self.segments.usable = (
-            welcomed
+            self.open
             and bool(self._content)
             and welcome.result().shared_memory_content == self._content
-            and self.receiver(welcome.result()) is None
+            and self.receiver is None
         )
 
     def _broken(self) -> None:
@@ -128,15 +139,14 @@ class TensorSender:
             ServerUnavailableError: the server cannot be reached, or the connection broke.
             PartitaError: why the request failed there.
         """
-        header = tensor_transport_pb2.CarryHeader()
-        part = header.part
+        part = tensor_transport_pb2.RequestPart()
         part.deployment, part.version, part.request_id = key.deployment, key.version, key.request_id
         part.alone, part.seconds = alone, max(0.0, seconds)
         part.trace.update(outgoing())
         peer = self._peer(server, address)
         try:
-            await asyncio.shield(peer.connection.welcome)
-            answer = await peer.connection.ask(header)
+            await peer.wait_until_open()
+            answer = await peer.connection.ask(tensor_transport_pb2.CarryHeader(part=part).SerializeToString())
         except ServerUnavailableError as error:
             # The server itself tells of others that it cannot reach.
             if peer.connection.broken is None or repr(server) in str(error):
@@ -210,32 +220,40 @@ class TensorSender:
         compress: bool,
     ) -> None:
         """Send a tensor; whoever has it sent sees to it that this ends, for a request by its deadline."""
+        peer = self._peer(server, address)
         try:
-            peer = self._peer(server, address)
-            # Others may be waiting for it too.
-            welcome = await asyncio.shield(peer.connection.welcome)
-            receiver = None if compress else peer.receiver(welcome)
-            if receiver is not None:
-                async with self._shaper.round_trip(server):
-                    await self._pace(server, key, array.nbytes)
-                    await receiver.take(destination, key, name, array)
+            if not peer.open:
+                await peer.wait_until_open()
+            if not self._shaper.shapes(server):
+                await self._send_to(peer, server, destination, key, name, array, compress)
                 return
-            header = _announced(destination, key, name, array)
-            await peer.budget.take(array.nbytes)
-            try:
-                async with self._shaper.round_trip(server):
-                    data = raw_bytes(array)
-                    if compress:
-                        await peer.connection.send(key, header, data, compressed_items=array.itemsize)
-                    else:
-                        await self._carry(peer, server, key, header, data)
-            finally:
-                peer.budget.give_back(array.nbytes)
-            peer.sent_bytes.inc(array.nbytes)
+            async with self._shaper.round_trip(server):
+                await self._send_to(peer, server, destination, key, name, array, compress)
         except ServerUnavailableError as error:
             if repr(server) in str(error):
                 raise
             raise _named(error, server, address) from error
+
+    async def _send_to(
+        self,
+        peer: _Peer,
+        server: str,
+        destination: tensor_transport_pb2.Destination.ValueType,
+        key: RequestKey,
+        name: str,
+        array: Array,
+        compress: bool,
+    ) -> None:
+        if peer.receiver is not None and not compress:
+            await self._pace(server, key, array.nbytes)
+            await peer.receiver.take(destination, key, name, array)
+            return
+        start, data = announcement(destination, key, name, array), raw_bytes(array)
+        await peer.budget.take(data.nbytes)
+        try:
+            await self._carry(peer, server, key, start, data, array.itemsize if compress else 0)
+        finally:
+            peer.budget.give_back(data.nbytes)
 
     def _peer(self, server: str, address: str) -> _Peer:
         key = (server, address)
@@ -244,44 +262,35 @@ class TensorSender:
         return self._peers[key]
 
     async def _carry(
-        self,
-        peer: _Peer,
-        server: str,
-        key: RequestKey,
-        header: tensor_transport_pb2.CarryHeader,
-        data: memoryview,
+        self, peer: _Peer, server: str, key: RequestKey, start: bytes, data: memoryview, compressed_items: int
     ) -> None:
-        segment = peer.segments.put(data) if self._shareable(data.nbytes) else None
+        segment = peer.segments.put(data) if self._shareable(data.nbytes) and not compressed_items else None
         if segment is not None:
             try:
-                await self._carry_in(segment, peer, server, key, header, data.nbytes)
+                await self._carry_in(segment, peer, server, key, start, data.nbytes)
                 return
             except SegmentRefusedError:
                 peer.segments.close()
-                header.announcement.ClearField("segment")
-        await peer.connection.send(key, header, data)
+        taken = peer.connection.send(key.request_id, start, data, compressed_items=compressed_items)
+        # Before the answer there is time for it.
+        peer.sent_bytes.inc(data.nbytes)
+        await taken
 
     async def _carry_in(
-        self,
-        segment: Segment,
-        peer: _Peer,
-        server: str,
-        key: RequestKey,
-        header: tensor_transport_pb2.CarryHeader,
-        byte_count: int,
+        self, segment: Segment, peer: _Peer, server: str, key: RequestKey, start: bytes, byte_count: int
     ) -> None:
-        header.announcement.segment.CopyFrom(segment.message)
         try:
             await self._pace(server, key, byte_count)
         except asyncio.CancelledError:
             segment.release()
             raise
         try:
-            await peer.connection.send(key, header, unsent=segment.release)
+            await peer.connection.send(key.request_id, start + lies_in(segment.message), unsent=segment.release)
         except (PartitaError, SegmentRefusedError):
             segment.file.unname()
             raise
         segment.file.unname()
+        peer.sent_bytes.inc(byte_count)
 
     def _shareable(self, byte_count: int) -> bool:
         return self._nearest >= Way.SHARED_MEMORY and byte_count >= LEAST_BYTES
@@ -300,17 +309,3 @@ class TensorSender:
 def _named(error: ServerUnavailableError, server: str, address: str) -> ServerUnavailableError:
     """The error of a server that cannot be reached, which says what server it is."""
     return ServerUnavailableError(f"server {server!r} ({address}): {error}")
-
-
-def _announced(
-    destination: tensor_transport_pb2.Destination.ValueType, key: RequestKey, name: str, array: Array
-) -> tensor_transport_pb2.CarryHeader:
-    """The header of a tensor's first frame, written in place: nothing is sent before it is ready."""
-    header = tensor_transport_pb2.CarryHeader()
-    announcement = header.announcement
-    announcement.destination = destination
-    announcement.deployment = key.deployment
-    announcement.version = key.version
-    announcement.request_id = key.request_id
-    write_spec(announcement.tensor, name, array)
-    return header

@@ -90,7 +90,7 @@ class SocketWire:
 
     def write(self, frame: Frame) -> Awaitable[None] | None:
         """See ``Wire``."""
-        return self._socket.write(frame.header.SerializeToString(), frame.data)
+        return self._socket.write(frame.header, frame.data)
 
     async def read(self, take: Take) -> None:
         """See ``Wire``."""

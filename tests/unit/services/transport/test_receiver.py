@@ -32,7 +32,8 @@ async def test_a_call_that_is_cancelled_while_it_ends_leaves_nothing_behind(turn
     async def requests() -> AsyncIterator[Frame]:
         spec = TensorSpec(name="one", dtype="uint8", shape=[10])
         announcement = TensorAnnouncement(destination=DESTINATION_INFERENCER, tensor=spec)
-        yield Frame(CarryHeader(tensor=1, announcement=announcement), memoryview(np.zeros(10, np.uint8)))
+        header = CarryHeader(tensor=1, announcement=announcement).SerializeToString()
+        yield Frame(header, memoryview(np.zeros(10, np.uint8)))
         await ending.wait()
 
     receiver = TensorReceiver(100, asyncio.Event())
