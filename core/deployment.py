@@ -1,9 +1,11 @@
 """A plan put in force: the sub-models, where they run and which tensors go where."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
+from core.buffers import Bytes
 from core.plan import ParallelPrediction
 from core.tensors import TensorSpec
 
@@ -60,6 +62,28 @@ class Division:
     whole_blob: str
     compressed_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @cached_property
+    def servers(self) -> Mapping[int, str]:
+        """Component id → name of the server that runs it."""
+        return {component.id: component.server for component in self.components}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A process that a tensor is sent to.
+
+    Attributes:
+        server: its name, or the device's where it is the FrontEnd.
+        address: ``host:port``.
+        front_end: whether it is the device's FrontEnd, not an Inferencer.
+        compress: whether the tensor goes there compressed without loss.
+    """
+
+    server: str
+    address: str
+    front_end: bool
+    compress: bool
+
 
 @dataclass(frozen=True)
 class DeploymentVersion:
@@ -88,6 +112,39 @@ class DeploymentVersion:
     parallel: ParallelPrediction | None = None
     lost: tuple[str, ...] = ()
     micro_batch: int = 1
+
+    def input_targets(self, name: str) -> Iterator[Target]:
+        """Who is to have a model input: each server once."""
+        routes, compressed = self.division.input_routes.get(name, ()), self.division.compressed_inputs.get(name, ())
+        return self._servers(routes, compressed, "")
+
+    def output_targets(self, component: Component, name: str) -> Iterator[Target]:
+        """Who besides its own server is to have a component's output: the device's FrontEnd, and each server once."""
+        routes, compressed = component.routes.get(name, ()), component.compressed.get(name, ())
+        if FRONT_END in routes:
+            yield Target(self.device, self.front_end_address, True, self.device in compressed)
+        yield from self._servers(routes, compressed, component.server)
+
+    def _servers(self, routes: tuple[int, ...], compressed: tuple[str, ...], own: str) -> Iterator[Target]:
+        names = self.division.servers
+        for server in dict.fromkeys(names[route] for route in routes if route != FRONT_END):
+            if server != own:
+                yield Target(server, self.addresses[server], False, server in compressed)
+
+
+def memory_towards(
+    targets: Iterable[Target], memory_for: Callable[[str, str, int], Bytes | None], byte_count: int
+) -> Bytes | None:
+    """Memory from which a tensor is sent without a copy to one of ``targets`` at least, where there is such.
+
+    Args:
+        targets: of the tensor.
+        memory_for: such memory for a server at an address, and of so many bytes.
+        byte_count: of the tensor.
+    """
+    plain = (target for target in targets if not target.compress)
+    found = (memory_for(target.server, target.address, byte_count) for target in plain)
+    return next((memory for memory in found if memory is not None), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from core.buffers import Bytes
 from core.concurrency import root_cause
-from core.deployment import FRONT_END, ComponentRun, DeploymentVersion, RequestKey
+from core.deployment import FRONT_END, ComponentRun, DeploymentVersion, RequestKey, memory_towards
 from core.errors import InvalidTensorError, RequestCancelledError, ServerUnavailableError
 from core.tensors import Array, TensorSpec
 from frontend.timeline import aligned
@@ -66,11 +66,7 @@ class Attempts:
 
     def memory_for(self, version: DeploymentVersion, name: str, byte_count: int) -> Bytes | None:
         """Memory for an input from which it is sent without a copy, to one of its servers at least."""
-        for server, address, compress in _targets(version, name):
-            memory = None if compress else self._inferencers.memory_for(server, address, byte_count)
-            if memory is not None:
-                return memory
-        return None
+        return memory_towards(version.input_targets(name), self._inferencers.memory_for, byte_count)
 
     async def run(
         self,
@@ -135,9 +131,11 @@ class Attempts:
             for name, targets in version.division.input_routes.items():
                 if FRONT_END in targets:
                     self.deliver(key, name, inputs[name])
-                for server, address, compress in _targets(version, name):
+                for target in version.input_targets(name):
                     group.create_task(
-                        self._inferencers.to_inferencer(server, address, key, name, inputs[name], compress)
+                        self._inferencers.to_inferencer(
+                            target.server, target.address, key, name, inputs[name], target.compress
+                        )
                     )
             collected = group.create_task(collect())
         outputs, taken = collected.result()
@@ -187,15 +185,6 @@ class Attempts:
     def __len__(self) -> int:
         """How many are under way."""
         return len(self._outputs)
-
-
-def _targets(version: DeploymentVersion, name: str) -> Iterator[tuple[str, str, bool]]:
-    """Name and address of each server that takes a model input, and whether it goes there compressed."""
-    division = version.division
-    servers = {component.id: component.server for component in division.components}
-    targets = [target for target in division.input_routes.get(name, ()) if target != FRONT_END]
-    for server in dict.fromkeys(servers[target] for target in targets):
-        yield server, version.addresses[server], server in division.compressed_inputs.get(name, ())
 
 
 def _over(key: RequestKey) -> RequestCancelledError:

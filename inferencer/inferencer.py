@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any
 
 from core.buffers import Bytes
 from core.concurrency import run_all
-from core.deployment import FRONT_END, Component, ComponentRun, DeploymentVersion, RequestKey
+from core.deployment import Component, ComponentRun, DeploymentVersion, RequestKey, memory_towards
 from core.errors import InvalidArgumentError, InvalidModelError, InvalidTensorError, NotFoundError
 from core.profiles import RuntimeSettings
 from core.progress import Progress
@@ -27,35 +27,14 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Target:
-    """Another process that an output goes to, and whether it goes there compressed."""
-
-    server: str
-    address: str
-    front_end: bool
-    compress: bool
-
-
-@dataclass(frozen=True)
 class _Loaded:
     """A deployment version's components on this server, ready to run."""
 
     version: DeploymentVersion
     components: tuple[Component, ...]
     lines: Mapping[int, Line]
-    servers: Mapping[int, str]
     specs: Mapping[str, TensorSpec]
     consumers: Mapping[str, int]
-
-    def targets(self, component: Component, name: str) -> Iterator[_Target]:
-        """Who else is to have an output: the device's FrontEnd, and each other server once."""
-        version, targets = self.version, component.routes.get(name, ())
-        compressed = component.compressed.get(name, ())
-        if FRONT_END in targets:
-            yield _Target(version.device, version.front_end_address, True, version.device in compressed)
-        for server in dict.fromkeys(self.servers[target] for target in targets if target != FRONT_END):
-            if server != component.server:
-                yield _Target(server, version.addresses[server], False, server in compressed)
 
 
 class Inferencer:
@@ -110,7 +89,6 @@ class Inferencer:
             version,
             components,
             lines,
-            {component.id: component.server for component in division.components},
             {spec.name: spec for component in components for spec in component.inputs},
             Counter(spec.name for component in components for spec in component.inputs),
         )
@@ -153,11 +131,17 @@ class Inferencer:
         """
         return self.requests.put(key, name, array)
 
-    async def run(self, key: RequestKey, alone: bool = False) -> list[ComponentRun]:
+    async def run(
+        self, key: RequestKey, alone: bool = False, ran: Callable[[ComponentRun], None] = lambda _: None
+    ) -> list[ComponentRun]:
         """Do this server's part in one request; returns its components' times when their outputs have arrived.
 
-        Not together with other requests if ``alone``. Cancelling it, or an error in any component, frees everything
-        that the request holds here.
+        Cancelling it, or an error in any component, frees everything that the request holds here.
+
+        Args:
+            key: of the request.
+            alone: not together with other requests.
+            ran: told of each component when its outputs have arrived, whatever then becomes of the request.
 
         Raises:
             NotFoundError: the version is not prepared here.
@@ -167,7 +151,7 @@ class Inferencer:
         request = self.requests.open(key, loaded.consumers)
         began = time.perf_counter()
         tasks = [
-            asyncio.create_task(self._run(loaded, key, request, component, began, alone))
+            asyncio.create_task(self._run(loaded, key, request, component, began, alone, ran))
             for component in loaded.components
         ]
         try:
@@ -181,7 +165,14 @@ class Inferencer:
                 self.requests.close(key)
 
     async def _run(
-        self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, began: float, alone: bool
+        self,
+        loaded: _Loaded,
+        key: RequestKey,
+        request: Request,
+        component: Component,
+        began: float,
+        alone: bool,
+        told: Callable[[ComponentRun], None],
     ) -> ComponentRun:
         inputs = {spec.name: await request.wait(spec.name) for spec in component.inputs}
         complete = time.perf_counter()
@@ -190,7 +181,7 @@ class Inferencer:
             request.taken(name)
         del inputs
         await self._pass_on(loaded, key, request, component, ran.outputs)
-        return ComponentRun(
+        run = ComponentRun(
             component.id,
             self._server,
             queue_seconds=ran.started - complete,
@@ -199,6 +190,8 @@ class Inferencer:
             start_seconds=complete - began,
             together=ran.together,
         )
+        told(run)
+        return run
 
     async def _pass_on(
         self, loaded: _Loaded, key: RequestKey, request: Request, component: Component, outputs: Mapping[str, Array]
@@ -208,18 +201,15 @@ class Inferencer:
         for name in component.routes:
             array = outputs[name]
             request.put(name, array)
-            for target in loaded.targets(component, name):
+            for target in loaded.version.output_targets(component, name):
                 send = self._outlet.to_front_end if target.front_end else self._outlet.to_inferencer
                 sending.append(send(target.server, target.address, key, name, array, target.compress))
         await run_all(sending)
 
     def _memory(self, loaded: _Loaded, component: Component, name: str, byte_count: int) -> Bytes | None:
         """Memory for an output from which it is sent without a copy, to one of its targets at least."""
-        for target in loaded.targets(component, name):
-            memory = None if target.compress else self._outlet.memory_for(target.server, target.address, byte_count)
-            if memory is not None:
-                return memory
-        return None
+        targets = loaded.version.output_targets(component, name)
+        return memory_towards(targets, self._outlet.memory_for, byte_count)
 
     def _version(self, key: RequestKey) -> _Loaded:
         loaded = self._loaded.get((key.deployment, key.version))

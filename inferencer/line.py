@@ -8,8 +8,11 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from core.buffers import Memory
+from core.errors import ServerUnavailableError
 from core.tensors import Array
 from inferencer.session import Session
+
+_STOPPING = "the server is stopping; send the request elsewhere"
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,14 @@ class Line:
 
         Raises:
             Exception: as the runtime raised it for these inputs.
+            ServerUnavailableError: the server stops, and the turn does not come.
         """
         place = _Place(inputs, memory, alone)
         self._waiting.append(place)
-        turn = self._executor.submit(self._next)
+        try:
+            turn = self._executor.submit(self._next)
+        except RuntimeError:
+            raise ServerUnavailableError(_STOPPING) from None
         turn.add_done_callback(lambda turn: turn.cancelled() and place.done.cancel())
         try:
             return await asyncio.wrap_future(place.done)
@@ -77,7 +84,10 @@ class Line:
             # What is still in line stays there until its turn, without its inputs now.
             place.done.cancel()
             inputs.clear()
-            raise
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ServerUnavailableError(_STOPPING) from None
 
     def _next(self) -> None:
         """Run for those whose turn it is; nobody may be left, as each comes with a turn of its own."""

@@ -1,6 +1,6 @@
 """The FrontEnd over gRPC."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
@@ -21,7 +21,7 @@ from services.runtime.channels import Channels
 from services.runtime.encoding import tensor_messages
 from services.runtime.handlers import Context
 from services.runtime.metrics import REQUESTS, REQUESTS_UNDER_WAY, REQUESTS_WAITING, watch
-from services.runtime.observed import observed
+from services.runtime.observed import observer
 from services.runtime.server import Binding, Service
 from services.runtime.settings import Settings
 from services.runtime.tracing import outgoing, request_span
@@ -101,8 +101,8 @@ def _report(report: Report) -> front_end_pb2.InferReport:
 class LocalInferencer(Protocol):
     """An Inferencer in this very process."""
 
-    async def run(self, key: RequestKey, alone: bool = False) -> Sequence[ComponentRun]:
-        """Do its server's part in a request."""
+    async def run(self, key: RequestKey, alone: bool, ran: Callable[[ComponentRun], None]) -> Sequence[ComponentRun]:
+        """Do its server's part in a request; ``ran`` is told of each component that has run."""
 
 
 class Inferencers:
@@ -122,7 +122,7 @@ class Inferencers:
     ) -> Sequence[ComponentRun]:
         """Have a server do its part in a request, for at most ``seconds``."""
         if server in self._local:
-            return await observed(self._local[server].run(key, alone), key, outgoing())
+            return await self._local[server].run(key, alone, observer(key, outgoing()))
         return await self._sender.run(server, address, key, seconds, alone)
 
     def memory_for(self, server: str, address: str, byte_count: int) -> Bytes | None:

@@ -1,24 +1,22 @@
-"""A server's part in a request, told to metrics and traces."""
+"""A server's components in a request, told to metrics and traces as each has run."""
 
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from core.deployment import ComponentRun, RequestKey
 from services.runtime.metrics import observe_run
 from services.runtime.tracing import record_run
 
 
-async def observed(
-    part: Awaitable[Sequence[ComponentRun]], key: RequestKey, carried: Mapping[str, str]
-) -> Sequence[ComponentRun]:
-    """Wait for a part's runs.
+def observer(key: RequestKey, carried: Mapping[str, str]) -> Callable[[ComponentRun], None]:
+    """Who is to be told of each of a request's components, when its outputs have arrived.
 
     Args:
         carried: of the request's span.
     """
-    began = time.time_ns()
-    runs = await part
-    for run in runs:
+
+    def ran(run: ComponentRun) -> None:
         observe_run(key.deployment, run)
-        record_run(carried, key, run, began + round(run.end_seconds * 1e9))
-    return runs
+        record_run(carried, key, run, time.time_ns())
+
+    return ran

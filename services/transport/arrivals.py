@@ -194,9 +194,11 @@ class Arrivals:
         if math.isnan(part.seconds):
             raise InvalidArgumentError(f"request {key.request_id} has {part.seconds} s left; send a number of seconds")
         try:
-            async with asyncio.timeout(part.seconds):
+            async with asyncio.timeout(part.seconds) as limit:
                 return await self._intake.part(key, part.alone, part.trace)
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise DeadlineExceededError(f"request {key.request_id} was not done within {part.seconds:g} s") from None
 
     def _deliver(self, number: int, sink: Sink, key: RequestKey, name: str, array: Array) -> None:
@@ -235,7 +237,8 @@ class Arrivals:
         self._arriving.pop(number, None)
         self._emptied.set()
         if not isinstance(error, PartitaError):
-            logger.error("taking a tensor failed unexpectedly", exc_info=error)
-            error = InternalError(f"taking a tensor failed ({type(error).__name__}: {error}); see the server's log")
+            logger.error("a tensor or a part in a request failed unexpectedly", exc_info=error)
+            error = InternalError(f"it failed unexpectedly ({type(error).__name__}: {error}); see the server's log")
+        logger.info("a tensor or a part in a request ended with %s: %s", type(error).__name__, error)
         message = str(error)[:MESSAGE_LIMIT]
         self._answer(tensor_transport_pb2.CarryResponse(tensor=number, error=type(error).__name__, message=message))

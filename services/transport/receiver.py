@@ -16,14 +16,14 @@ from core.tensors import Array
 from partita.v1 import tensor_transport_pb2
 from services.runtime.handlers import Context
 from services.runtime.metrics import counted
-from services.runtime.observed import observed
+from services.runtime.observed import observer
 from services.runtime.streams import spec_of
 from services.transport.arrivals import Intake, Sink
 from services.transport.frames import Frame, from_bytes
 from services.transport.incoming import Incoming
 from services.transport.tensor_port import TensorPort
 
-Run = Callable[[RequestKey, bool], Coroutine[Any, Any, Sequence[ComponentRun]]]
+Run = Callable[[RequestKey, bool, Callable[[ComponentRun], None]], Coroutine[Any, Any, Sequence[ComponentRun]]]
 
 SERVICE = tensor_transport_pb2.DESCRIPTOR.services_by_name["TensorTransport"].full_name
 
@@ -109,7 +109,7 @@ class TensorReceiver:
         with counted(PART):
             if self.run is None:
                 raise FailedPreconditionError("no Inferencer is in this process; check the address")
-            return await observed(self.run(key, alone), key, carried)
+            return await self.run(key, alone, observer(key, carried))
 
     def _sink(self, destination: tensor_transport_pb2.Destination.ValueType) -> Sink:
         if destination not in self.sinks:

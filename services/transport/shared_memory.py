@@ -77,7 +77,7 @@ class SharedFile:
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.named = True
+        self._unnamed = threading.Lock()
         self.address = _address(memoryview(self.memory))
         self.lent = False
 
@@ -87,9 +87,8 @@ class SharedFile:
         return not self.lent and self.memory[0] == _FREE
 
     def unname(self) -> None:
-        """Remove the name, where the receiver has not done so."""
-        if self.named:
-            self.named = False
+        """Remove the name, where the receiver has not done so. Any thread may ask, and again."""
+        if self._unnamed.acquire(blocking=False):
             with suppress(OSError):
                 (DIRECTORY / self.name).unlink()
             os.close(self._descriptor)

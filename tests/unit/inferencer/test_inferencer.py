@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.deployment import DeploymentVersion, Division, RequestKey
+from core.deployment import ComponentRun, DeploymentVersion, Division, RequestKey
 from core.errors import (
     InvalidArgumentError,
     InvalidModelError,
@@ -132,6 +132,29 @@ async def test_preparing_again_loads_nothing_and_takes_over_addresses() -> None:
     assert sent == [("edge", "elsewhere:1")]
 
 
+async def test_components_are_told_of_as_they_have_run_whatever_becomes_of_the_request() -> None:
+    model = chain_model()
+    _, version, wires = await deployed(model, ["device", "edge", "device"])
+    device = wires.inferencers["device"]
+    first, *_ = [component.id for component in version.division.components if component.server == "device"]
+    told: list[ComponentRun] = []
+    some = asyncio.Event()
+
+    def ran(run: ComponentRun) -> None:
+        told.append(run)
+        some.set()
+
+    wires.inferencers["edge"].requests.open(KEY, {})
+    running = asyncio.create_task(device.run(KEY, ran=ran))
+    for name, array in random_inputs(model).items():
+        await received(device, KEY, name, array)
+    await some.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [(run.component, run.server) for run in told] == [(first, "device")]
+
+
 async def test_a_cancelled_request_is_freed_even_where_it_waits_for_the_executor() -> None:
     model = chain_model()
     _, version, wires = await deployed(model, ["edge"])
@@ -174,7 +197,7 @@ async def test_tensors_of_requests_that_do_not_begin_are_counted_and_given_up(mo
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_request_cancelled_at_any_moment_leaves_nothing(before: int, turns: int) -> None:
     edge = Inferencer("edge", RuntimeSettings(), (wires := Wires({})), wires)
-    edge._loaded["app", 1] = _Loaded(VERSION, (), {}, {}, {}, {})
+    edge._loaded["app", 1] = _Loaded(VERSION, (), {}, {}, {})
     requests = [replace(KEY, request_id=f"r{number}") for number in range(20)]
 
     async def take_part(key: RequestKey) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.buffers import Memory
+from core.errors import ServerUnavailableError
 from core.tensors import Array
 from inferencer.line import Line, Ran
 
@@ -116,6 +117,8 @@ async def test_when_a_server_stops_those_in_line_are_told() -> None:
     first = await case.busy()
     waiting = await case.asked(1)
     case.executor.shutdown(wait=False, cancel_futures=True)
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(ServerUnavailableError, match="stopping"):
         await waiting
+    with pytest.raises(ServerUnavailableError, match="stopping"):
+        await (await case.asked(2))
     assert await answered(case, [first]) == [(0, 1)]

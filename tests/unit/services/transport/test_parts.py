@@ -2,9 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 
 from core.buffers import BufferPool
 from core.deployment import ComponentRun, RequestKey
@@ -30,8 +31,9 @@ class Case:
         intake = Intake("r", self.receiver._sink, self.receiver._part, BufferPool(), 100, self.stopping)
         self.arrivals = Arrivals(intake, self.answers.append)
 
-    async def run(self, key: RequestKey, alone: bool) -> Sequence[ComponentRun]:
+    async def run(self, key: RequestKey, alone: bool, ran: Callable[[ComponentRun], None]) -> Sequence[ComponentRun]:
         self.running.append((key, alone))
+        ran(RUN)
         try:
             await self.done.wait()
             if self.error is not None:
@@ -77,6 +79,38 @@ async def test_why_it_failed_is_told(case: Case) -> None:
     found = [(answer.tensor, answer.error, answer.message) for answer in case.answers]
     assert found[0] == (7, NotFoundError.__name__, "no components here")
     assert found[1][:2] == (8, FailedPreconditionError.__name__)
+
+
+@pytest.mark.parametrize("error", [ValueError("no such thing"), TimeoutError("of something in it")])
+async def test_an_unexpected_error_is_told_as_such_and_logged(
+    case: Case, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    case.error = error
+    case.done.set()
+    case.begin(7)
+    await case.arrivals.wait_until_empty()
+    [answer] = case.answers
+    assert (answer.tensor, answer.error) == (7, "InternalError")
+    assert repr(error).split("(")[0] in answer.message
+    assert str(error) in answer.message
+    assert any(record.exc_info and record.exc_info[1] is error for record in caplog.records)
+
+
+async def test_components_that_have_run_are_counted_though_their_request_fails(case: Case) -> None:
+    def counted() -> float:
+        labels = {"deployment": "app", "server": "edge", "component": "3", "part": "compute"}
+        return REGISTRY.get_sample_value("partita_component_seconds_count", labels) or 0.0
+
+    before = counted()
+    case.begin(1)
+    await case.settle()
+    case.arrivals.begin(CarryHeader(tensor=1, cancelled=True), 0)
+    await case.arrivals.wait_until_empty()
+    case.error = NotFoundError("lost")
+    case.done.set()
+    case.begin(2)
+    await case.arrivals.wait_until_empty()
+    assert counted() == before + 2
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("-inf")])
