@@ -1,7 +1,7 @@
 """Tensors to a real receiver: every way, in turns, refused, slowed, and in shared memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
@@ -151,7 +151,7 @@ async def test_a_slow_consumer_slows_its_producers(far: Far, way: Way, monkeypat
 
 @WIRES
 async def test_a_part_does_not_wait_for_tensors(far: Far, way: Way) -> None:
-    async def run(key: RequestKey, alone: bool) -> list[ComponentRun]:
+    async def run(key: RequestKey, alone: bool, ran: Callable[[ComponentRun], None]) -> list[ComponentRun]:
         far.order.append(f"part of {key.request_id}")
         return []
 
@@ -167,7 +167,7 @@ async def test_a_part_does_not_wait_for_tensors(far: Far, way: Way) -> None:
 
 
 async def test_what_a_server_says_of_another_is_not_said_of_itself(far: Far) -> None:
-    async def run(key: RequestKey, alone: bool) -> list[ComponentRun]:
+    async def run(key: RequestKey, alone: bool, ran: Callable[[ComponentRun], None]) -> list[ComponentRun]:
         raise ServerUnavailableError("server 'other' cannot be reached")
 
     assert far.receiver is not None
@@ -181,7 +181,7 @@ async def test_what_a_server_says_of_another_is_not_said_of_itself(far: Far) -> 
 
 
 async def test_a_request_without_time_left_is_late_and_not_wrong(far: Far) -> None:
-    async def run(key: RequestKey, alone: bool) -> list[ComponentRun]:
+    async def run(key: RequestKey, alone: bool, ran: Callable[[ComponentRun], None]) -> list[ComponentRun]:
         await asyncio.Event().wait()
         return []
 
