@@ -98,6 +98,7 @@ def profile_execution(
             lambda chosen: quantize(parsed, chosen, profile.ranges, profile.settings.quantization),
             runtime,
             inputs,
+            {name: layer.seconds for name, layer in times.items()},
             profile.settings.random_seed,
             part(progress, 0.7, 0.3),
         )
