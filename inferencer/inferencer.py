@@ -103,7 +103,7 @@ class Inferencer:
                 told = f"up to {most} requests at once"
             except InvalidModelError as error:
                 told = f"one request at a time: {error}"
-        return Line(self._executor, session, most), told
+        return Line(self._server, self._executor, session, most), told
 
     def release(self, deployment: str, version: int) -> None:
         """Let go of a version's components; unknown ones are gone already."""
@@ -172,25 +172,25 @@ class Inferencer:
         component: Component,
         began: float,
         alone: bool,
-        told: Callable[[ComponentRun], None],
+        ran: Callable[[ComponentRun], None],
     ) -> ComponentRun:
         inputs = {spec.name: await request.wait(spec.name) for spec in component.inputs}
         complete = time.perf_counter()
-        ran = await loaded.lines[component.id].run(inputs, partial(self._memory, loaded, component), alone)
+        turn = await loaded.lines[component.id].run(inputs, partial(self._memory, loaded, component), alone)
         for name in inputs:
             request.taken(name)
         del inputs
-        await self._pass_on(loaded, key, request, component, ran.outputs)
+        await self._pass_on(loaded, key, request, component, turn.outputs)
         run = ComponentRun(
             component.id,
             self._server,
-            queue_seconds=ran.started - complete,
-            compute_seconds=ran.ended - ran.started,
-            transfer_seconds=time.perf_counter() - ran.ended,
+            queue_seconds=turn.started - complete,
+            compute_seconds=turn.ended - turn.started,
+            transfer_seconds=time.perf_counter() - turn.ended,
             start_seconds=complete - began,
-            together=ran.together,
+            together=turn.together,
         )
-        told(run)
+        ran(run)
         return run
 
     async def _pass_on(

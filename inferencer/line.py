@@ -12,8 +12,6 @@ from core.errors import ServerUnavailableError
 from core.tensors import Array
 from inferencer.session import Session
 
-_STOPPING = "the server is stopping; send the request elsewhere"
-
 
 @dataclass(frozen=True)
 class Ran:
@@ -44,14 +42,16 @@ class Line:
     Nothing waits for others to come: what has come while the server was busy runs together.
     """
 
-    def __init__(self, executor: Executor, session: Session, most: int = 1) -> None:
+    def __init__(self, server: str, executor: Executor, session: Session, most: int = 1) -> None:
         """Begin with nobody waiting.
 
         Args:
+            server: name of the server, for errors.
             executor: runs one thing at a time; shared by all components of a server.
             session: the component.
             most: for how many requests it may run at once.
         """
+        self._server = server
         self._executor = executor
         self._session = session
         self.most = most
@@ -75,8 +75,10 @@ class Line:
         self._waiting.append(place)
         try:
             turn = self._executor.submit(self._next)
-        except RuntimeError:
-            raise ServerUnavailableError(_STOPPING) from None
+        except RuntimeError as error:
+            place.done.cancel()
+            inputs.clear()
+            raise self._unavailable() from error
         turn.add_done_callback(lambda turn: turn.cancelled() and place.done.cancel())
         try:
             return await asyncio.wrap_future(place.done)
@@ -87,7 +89,10 @@ class Line:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            raise ServerUnavailableError(_STOPPING) from None
+            raise self._unavailable() from None
+
+    def _unavailable(self) -> ServerUnavailableError:
+        return ServerUnavailableError(f"server {self._server!r} is stopping; send the request elsewhere")
 
     def _next(self) -> None:
         """Run for those whose turn it is; nobody may be left, as each comes with a turn of its own."""

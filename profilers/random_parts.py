@@ -1,7 +1,7 @@
 """What parts of a model take on this server: it is cut at random, in float and with random layers in int8.
 
-Half of the cuts are as likely anywhere, the others beside layers that take long: parts tell of one layer what it takes
-only where it is cut from its neighbours, and few layers may take most of the time (two of GoogLeNet's 142 half of it).
+Cuts are more likely beside layers that take long: parts tell of one layer what it takes only where it is cut from its
+neighbours, and few layers may take most of the time (two of GoogLeNet's 142 half of it).
 """
 
 import time
@@ -69,7 +69,7 @@ def time_random_parts(
         runtime: how this server runs models.
         inputs: one input of the whole model.
         seconds: about what each layer takes in float.
-        seed: makes cuts repeatable.
+        seed: makes cuts repeatable for the same ``seconds``.
         progress: told what is being done.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A server's components in a request, told to metrics and traces as each has run."""
+"""A server's components in a request, told to metrics and traces as soon as the outputs of each have arrived."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -238,7 +238,10 @@ class Arrivals:
         self._emptied.set()
         if not isinstance(error, PartitaError):
             logger.error("a tensor or a part in a request failed unexpectedly", exc_info=error)
-            error = InternalError(f"it failed unexpectedly ({type(error).__name__}: {error}); see the server's log")
-        logger.info("a tensor or a part in a request ended with %s: %s", type(error).__name__, error)
+            error = InternalError(
+                f"a tensor or a part in a request failed unexpectedly ({type(error).__name__}: {error}); see the "
+                "server's log"
+            )
         message = str(error)[:MESSAGE_LIMIT]
+        logger.info("a tensor or a part in a request ended with %s: %s", type(error).__name__, message)
         self._answer(tensor_transport_pb2.CarryResponse(tensor=number, error=type(error).__name__, message=message))

@@ -136,7 +136,9 @@ class Connection:
         unsent: Callable[[], None] | None = None,
         compressed_items: int = 0,
     ) -> Awaitable[None]:
-        """Begin to send a tensor; to be awaited until the receiver has taken it. Cancelled, it is told to forget it.
+        """Begin to send a tensor; to be awaited at once, until the receiver has taken it.
+
+        Where that is cancelled, the receiver is told to forget the tensor.
 
         Args:
             request: identifies the one to which it belongs.

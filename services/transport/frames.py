@@ -1,6 +1,7 @@
 """Messages of the stream as bytes, with one copy of the tensor's data instead of four.
 
-What is written is byte for byte what protobuf writes for ``CarryRequest``; what is read may be any encoding of it.
+What is written is byte for byte what protobuf writes for ``CarryRequest`` around a header; what is read may be any
+encoding of it.
 """
 
 from typing import NamedTuple

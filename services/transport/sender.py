@@ -71,13 +71,15 @@ class _Peer:
         # Others may be waiting for it too.
         await asyncio.shield(self.connection.welcome)
 
+    def _here(self, welcome: tensor_transport_pb2.CarryWelcome) -> TensorReceiver | None:
+        return receiver_in_this_process(welcome.receiver) if self._nearest >= Way.SAME_PROCESS else None
+
     def _by_socket(self, welcome: tensor_transport_pb2.CarryWelcome) -> bool:
-        if self._nearest >= Way.SAME_PROCESS:
-            self.receiver = receiver_in_this_process(welcome.receiver)
-        return self._nearest >= Way.SOCKET and self.receiver is None
+        return self._nearest >= Way.SOCKET and self._here(welcome) is None
 
     def _welcomed(self, welcome: "asyncio.Future[tensor_transport_pb2.CarryWelcome]") -> None:
         self.open = not welcome.cancelled() and welcome.exception() is None
+        self.receiver = self._here(welcome.result()) if self.open else None
         # A receiver in this process gets the array itself.
         self.segments.usable = (
             self.open
@@ -224,36 +226,25 @@ class TensorSender:
         try:
             if not peer.open:
                 await peer.wait_until_open()
-            if not self._shaper.shapes(server):
-                await self._send_to(peer, server, destination, key, name, array, compress)
+            if peer.receiver is not None and not compress:
+                async with self._shaper.round_trip(server):
+                    await self._pace(server, key, array.nbytes)
+                    await peer.receiver.take(destination, key, name, array)
                 return
-            async with self._shaper.round_trip(server):
-                await self._send_to(peer, server, destination, key, name, array, compress)
+            start = announcement(destination, key, name, array)
+            await peer.budget.take(array.nbytes)
+            try:
+                if self._shaper.shapes(server):
+                    async with self._shaper.round_trip(server):
+                        await self._carry(peer, server, key, start, array, compress)
+                else:
+                    await self._carry(peer, server, key, start, array, compress)
+            finally:
+                peer.budget.give_back(array.nbytes)
         except ServerUnavailableError as error:
             if repr(server) in str(error):
                 raise
             raise _named(error, server, address) from error
-
-    async def _send_to(
-        self,
-        peer: _Peer,
-        server: str,
-        destination: tensor_transport_pb2.Destination.ValueType,
-        key: RequestKey,
-        name: str,
-        array: Array,
-        compress: bool,
-    ) -> None:
-        if peer.receiver is not None and not compress:
-            await self._pace(server, key, array.nbytes)
-            await peer.receiver.take(destination, key, name, array)
-            return
-        start, data = announcement(destination, key, name, array), raw_bytes(array)
-        await peer.budget.take(data.nbytes)
-        try:
-            await self._carry(peer, server, key, start, data, array.itemsize if compress else 0)
-        finally:
-            peer.budget.give_back(data.nbytes)
 
     def _peer(self, server: str, address: str) -> _Peer:
         key = (server, address)
@@ -262,16 +253,17 @@ class TensorSender:
         return self._peers[key]
 
     async def _carry(
-        self, peer: _Peer, server: str, key: RequestKey, start: bytes, data: memoryview, compressed_items: int
+        self, peer: _Peer, server: str, key: RequestKey, start: bytes, array: Array, compress: bool
     ) -> None:
-        segment = peer.segments.put(data) if self._shareable(data.nbytes) and not compressed_items else None
+        data = raw_bytes(array)
+        segment = peer.segments.put(data) if self._shareable(data.nbytes) and not compress else None
         if segment is not None:
             try:
                 await self._carry_in(segment, peer, server, key, start, data.nbytes)
                 return
             except SegmentRefusedError:
                 peer.segments.close()
-        taken = peer.connection.send(key.request_id, start, data, compressed_items=compressed_items)
+        taken = peer.connection.send(key.request_id, start, data, compressed_items=array.itemsize if compress else 0)
         # Before the answer there is time for it.
         peer.sent_bytes.inc(data.nbytes)
         await taken
@@ -285,12 +277,13 @@ class TensorSender:
             segment.release()
             raise
         try:
-            await peer.connection.send(key.request_id, start + lies_in(segment.message), unsent=segment.release)
+            taken = peer.connection.send(key.request_id, start + lies_in(segment.message), unsent=segment.release)
+            peer.sent_bytes.inc(byte_count)
+            await taken
         except (PartitaError, SegmentRefusedError):
             segment.file.unname()
             raise
         segment.file.unname()
-        peer.sent_bytes.inc(byte_count)
 
     def _shareable(self, byte_count: int) -> bool:
         return self._nearest >= Way.SHARED_MEMORY and byte_count >= LEAST_BYTES

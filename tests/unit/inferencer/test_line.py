@@ -38,7 +38,7 @@ class Case:
     def __init__(self, most: int) -> None:
         self.executor = ThreadPoolExecutor(1)
         self.session = Doubling()
-        self.line = Line(self.executor, self.session, most)  # type: ignore[arg-type]
+        self.line = Line("edge", self.executor, self.session, most)  # type: ignore[arg-type]
 
     async def asked(self, number: int, alone: bool = False) -> asyncio.Task[Ran]:
         task = asyncio.create_task(self.line.run({"x": np.array([number])}, alone=alone))
@@ -117,8 +117,8 @@ async def test_when_a_server_stops_those_in_line_are_told() -> None:
     first = await case.busy()
     waiting = await case.asked(1)
     case.executor.shutdown(wait=False, cancel_futures=True)
-    with pytest.raises(ServerUnavailableError, match="stopping"):
+    with pytest.raises(ServerUnavailableError, match="'edge' is stopping"):
         await waiting
-    with pytest.raises(ServerUnavailableError, match="stopping"):
+    with pytest.raises(ServerUnavailableError, match="'edge' is stopping"):
         await (await case.asked(2))
     assert await answered(case, [first]) == [(0, 1)]
