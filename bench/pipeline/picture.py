@@ -27,13 +27,11 @@ def draw(results: Sequence[ModelResult], path: Path) -> None:
         in_flight = [load.in_flight for load in one.curve]
         whole = figures["whole_answers_per_second"]
         bound = figures["answers_per_second"] / one.bound_ratio
-        axes.axhline(bound, color=BOUND, linestyle="--", linewidth=1)
-        axes.axhline(whole, color=ONE, linewidth=1.5)
-        axes.plot(in_flight, [load.answers_per_second for load in one.curve], "o-", color=TWO)
-        right = in_flight[-1]
-        axes.annotate("bound of the busiest server", (right, bound), (0, 4), **_LABEL, color=BOUND)
-        axes.annotate("whole model on one core", (right, whole), (0, 4), **_LABEL, color=ONE)
-        axes.annotate(f"divided among two cores: {one.speedup:.2f} ×", (right, bound / 4), (0, 0), **_LABEL, color=TWO)
+        rates = [load.answers_per_second for load in one.curve]
+        axes.axhline(bound, color=BOUND, linestyle="--", linewidth=1, label="bound of the busiest server")
+        axes.plot(in_flight, rates, "o-", color=TWO, label=f"divided among two cores: {one.speedup:.2f} ×")
+        axes.axhline(whole, color=ONE, linewidth=1.5, label="whole model on one core")
+        axes.legend(loc="lower right", frameon=False, fontsize=8)
         axes.set_xlabel("requests in flight")
         axes.set_ylabel("answers per second")
         axes.set_ylim(bottom=0)
@@ -41,6 +39,3 @@ def draw(results: Sequence[ModelResult], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     FigureCanvasAgg(figure)
     figure.savefig(path, format="png", dpi=DPI)
-
-
-_LABEL = {"textcoords": "offset points", "ha": "right", "fontsize": 8}
