@@ -124,10 +124,9 @@ def energy(runs: Sequence[ComponentRun], division: Division, device: str, watts:
     A component computes, and where one of its outputs goes to another server it sends for as long as its longest
     sending took. The device sends the model's inputs for as long as they took to reach a component elsewhere.
     """
-    places = {component.id: component.server for component in division.components}
     sends = {
         component.id: any(
-            places.get(target, device) != component.server
+            division.servers.get(target, device) != component.server
             for targets in component.routes.values()
             for target in targets
         )

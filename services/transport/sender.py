@@ -234,6 +234,7 @@ class TensorSender:
             start = announcement(destination, key, name, array)
             await peer.budget.take(array.nbytes)
             try:
+                # Where nothing is delayed, even a context that does nothing takes time.
                 if self._shaper.shapes(server):
                     async with self._shaper.round_trip(server):
                         await self._carry(peer, server, key, start, array, compress)

@@ -66,7 +66,7 @@ def test_a_single_layer_is_not_cut():
     assert not time_random_parts(graph, lambda _: model, RuntimeSettings(), inputs, alike(graph), 0, no_progress)
 
 
-def test_half_of_the_cuts_are_beside_layers_that_take_long():
+def test_cuts_are_more_likely_beside_layers_that_take_long():
     assert _likely_cuts(np.array([1.0, 1.0, 1.0, 1.0, 1.0])) == pytest.approx([0.25] * 4)
     assert _likely_cuts(np.array([0.0, 0.0, 8.0, 0.0, 0.0])) == pytest.approx(
         [1 / 8, 1 / 8 + 1 / 4, 1 / 8 + 1 / 4, 1 / 8]
